@@ -1,0 +1,122 @@
+import { z } from 'zod';
+
+const text = (doc: string, fallback = '') => z.string().default(fallback).describe(doc);
+const path = (doc: string, fallback: string) =>
+  z
+    .string()
+    .regex(/^\/[^\0\n]*$/, 'must be an absolute path')
+    .default(fallback)
+    .describe(doc);
+const optionalPath = (doc: string) =>
+  z
+    .string()
+    .regex(/^(\/[^\0\n]*)?$/, 'must be an absolute path, or empty')
+    .default('')
+    .describe(doc);
+const whole = (doc: string, fallback: number, min: number, max: number) =>
+  z
+    .string()
+    .regex(/^[0-9]{1,9}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.number().min(min).max(max))
+    .default(fallback)
+    .describe(doc);
+const address = (doc: string) =>
+  z
+    .union([z.literal(''), z.ipv4()], 'must be an IPv4 address, or empty')
+    .default('')
+    .describe(doc);
+
+/**
+ * Every key of /etc/dtc-xen/dtc-xen.conf: type, default, description (contract, "Configuration keys"). The sample
+ * debian/dtc-xen.conf is generated from it.
+ */
+export const configSchema = z.strictObject({
+  listen_address: text(
+    'Address that the SOAP server listens on; 0.0.0.0 is every IPv4 address, :: every address.',
+    '0.0.0.0',
+  ),
+  listen_port: whole('Port of the SOAP server; 0 takes a free one.', 8089, 0, 65535),
+  admin_user: text('The SOAP user that may call everything.', 'dtc-xen'),
+  cert_passphrase: text('Passphrase of the private key /etc/dtc-xen/privkey.pem; empty where it has none.'),
+  provisioning_volgroup: text('Volume group of the VPS disks; empty: the only one there is.'),
+  provisioning_mount_point: path(
+    'Where roots are mounted while they are worked on, and NN.log is the install log.',
+    '/var/lib/dtc-xen/mnt',
+  ),
+  vps_mac_prefix: z
+    .union(
+      [z.literal(''), z.string().regex(/^([0-9A-Fa-f]{2}:){2,4}[0-9A-Fa-f]{2}$/)],
+      'must be 3 to 5 bytes such as 00:16:3e, or empty',
+    )
+    .default('')
+    .describe(
+      "First bytes of guests' MAC addresses; empty: locally administered ones (02:...) that differ between nodes.",
+    ),
+  vif_bridge: text("Bridge that guests' interfaces are put on.", 'xenbr0'),
+  XEN_DOMU_HDD_DEV_TYPE: z
+    .enum(['xvd', 'sd', 'hd'])
+    .default('xvd')
+    .describe('What the guest calls its disks: xvd, sd or hd.'),
+  KERNELPATH: optionalPath("Kernel of paravirtual guests; empty: dom0's running kernel."),
+  INITRDPATH: optionalPath('Initial RAM disk that goes with it.'),
+  KERNEL_RELEASE: text("Release of that kernel; empty: dom0's running one."),
+  KMOD_PATH: optionalPath('Its modules; empty: /lib/modules/KERNEL_RELEASE.'),
+  XENU_EXTRA_PARM: text("Added to the guests' kernel command line."),
+  bsd_kernel_path: path('Kernel of BSD guests.', '/boot/netbsd-XEN3_DOMU'),
+  bsd_install_kernel_path: path('Install kernel of BSD guests.', '/boot/netbsd-INSTALL_XEN3_DOMU'),
+  debian_repo: text("Debian mirror; empty: the one in dom0's own apt sources."),
+  debian_release: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be a release name such as trixie')
+    .default('trixie')
+    .describe('Debian release that reinstallVPSos bootstraps.'),
+  debian_added_debs: z
+    .string()
+    .regex(/^([a-z0-9][a-z0-9+.-]*([ ,]+|$))*$/, 'must be package names, with spaces or commas between')
+    .default('')
+    .describe('More Debian packages for every new VPS.'),
+  GATEWAY: address('Gateway of VPSes whose panel sends none.'),
+  NETMASK: address('Netmask of addresses that come without one.'),
+  BROADCAST: address('Broadcast address of addresses that come without one.'),
+  DNS: text('Name servers of VPSes whose panel sends none, one or two, a comma between.'),
+  custom_postinstall_script: optionalPath('Program that is run at the end of every installation.'),
+  perf_direction: z
+    .enum(['dom0', 'guest'])
+    .default('dom0')
+    .describe(
+      "Whose receiving is called `in` in performance samples: dom0's, as DTC-Xen had it, or the guest's.",
+    ),
+  perf_retention: whole('Days that samples which no panel fetched are kept.', 7, 1, 3650),
+  node_name: text("This node's name; empty: its host name."),
+  job_runner: z
+    .enum(['auto', 'systemd', 'detached'])
+    .default('auto')
+    .describe(
+      'What runs jobs: transient systemd units, detached processes, or systemd where it is process 1.',
+    ),
+  log_level: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error'])
+    .default('info')
+    .describe('Lowest level of log lines.'),
+  etc_dir: path('Users, certificate and files for guests.', '/etc/dtc-xen'),
+  xen_dir: path('Guest configurations, with auto/ for the autostart links.', '/etc/xen'),
+  state_dir: path("Jobs, samples and the console users' homes.", '/var/lib/dtc-xen'),
+  run_dir: path('Locks.', '/run/dtc-xen'),
+  os_dir: path('Operating system templates.', '/usr/share/dtc-xen-os'),
+  app_dir: path('Appliances.', '/usr/share/dtc-xen-app'),
+  scripts_dir: path("The agent's own shell programs.", '/usr/share/dtc-xen/scripts'),
+  program_path: text(
+    'Where programs (xl, lvcreate, ...) are looked for.',
+    '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  ),
+  dev_dir: path('Where volume groups have their device nodes.', '/dev'),
+  proc_dir: path("The kernel's proc file system.", '/proc'),
+  sys_dir: path("The kernel's sys file system.", '/sys'),
+});
+
+/** The configuration, checked and frozen. */
+export type Config = Readonly<z.output<typeof configSchema>>;
+
+/** A key of the configuration file. */
+export type ConfigKey = keyof typeof configSchema.shape;

@@ -1,0 +1,40 @@
+import type { Logger } from 'pino';
+import type { Config } from '../config/schema.ts';
+import type { Caller } from './call.ts';
+import type {
+  Accounts,
+  DiskStore,
+  GuestConfigStore,
+  Hypervisor,
+  ImageType,
+  Jobs,
+  Samples,
+  Templates,
+  VpsLocks,
+} from './ports.ts';
+
+/** The drivers, behind their ports: what an operation may reach. Composed once, in src/app.ts. */
+export interface Ports {
+  readonly hypervisor: Hypervisor;
+  readonly disks: Readonly<Record<ImageType, DiskStore>>;
+  readonly guests: GuestConfigStore;
+  readonly jobs: Jobs;
+  readonly samples: Samples;
+  readonly accounts: Accounts;
+  readonly templates: Templates;
+  readonly locks: VpsLocks;
+}
+
+/** What a handler is called with. */
+export interface OperationContext extends Ports {
+  readonly config: Config;
+  readonly caller: Caller;
+  readonly log: Logger;
+  /** Aborted when the operation's time is up. */
+  readonly signal: AbortSignal;
+  /**
+   * Has `delivered` called once the answer was written out in full, or `lost` where it was not: the connection was cut, or
+   * the call failed after all.
+   */
+  onAnswer(outcome: { delivered: () => Promise<void>; lost: () => void }): void;
+}

@@ -1,0 +1,152 @@
+import type { Logger } from 'pino';
+import type { Config } from '../config/schema.ts';
+import { bindParams, quoteName } from './bind.ts';
+import type { Caller, ParamValue, SoapCall } from './call.ts';
+import type { OperationContext, Ports } from './context.ts';
+import { AgentError, asAgentError } from './errors.ts';
+import type { Operation } from './operation.ts';
+import type { JobStatus } from './ports.ts';
+import type { Registry } from './registry.ts';
+import { validateInput } from './validate.ts';
+import { parseVpsId, type VpsId } from './vps.ts';
+
+/** What came of a call; the transport encodes it and then says whether the answer was written out. */
+export type Outcome =
+  | {
+      readonly ok: true;
+      readonly operation: Operation;
+      readonly input: Record<string, unknown>;
+      readonly output: Record<string, unknown>;
+      readonly answered: (written: boolean) => Promise<void>;
+    }
+  | { readonly ok: false; readonly error: AgentError };
+
+/** What dispatching needs besides the call. */
+export interface DispatchOptions {
+  readonly registry: Registry;
+  readonly config: Config;
+  readonly ports: Ports;
+  readonly log: Logger;
+}
+
+/** Runs one call from name to outcome; never throws. */
+export type Dispatch = (call: SoapCall, caller: Caller) => Promise<Outcome>;
+
+function authorize(
+  operation: Operation,
+  caller: Caller,
+  admin_user: string,
+  bound: Readonly<Record<string, ParamValue>>,
+): void {
+  if (caller.user === admin_user || operation.who === 'user') return;
+  if (operation.who === 'owner' && typeof bound['vpsname'] === 'string') {
+    const vps = parseVpsId(bound['vpsname']);
+    if (vps !== undefined && vps.name === caller.user) return;
+  }
+  throw new AgentError(
+    'not_allowed',
+    `The user ${quoteName(caller.user)} may not call ${operation.name} here.`,
+  );
+}
+
+/** The sentence for a VPS that a job holds. */
+export function busyWithJob(vps: VpsId, job: JobStatus): AgentError {
+  const step = job.steps.at(-1)?.name;
+  return new AgentError(
+    'vps_busy',
+    `${vps.name} is busy: a ${job.kind} runs since ${job.created}${step ? ` (step ${step})` : ''}; wait for its end.`,
+  );
+}
+
+async function withTimeout<T>(operation: Operation, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), operation.timeout_ms);
+  try {
+    return await run(controller.signal);
+  } catch (error) {
+    if (!controller.signal.aborted) throw error;
+    throw new AgentError(
+      'timeout',
+      `${operation.name} did not end within ${operation.timeout_ms / 1000} s.`,
+      {
+        cause: error,
+      },
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Composes the one way from a call to its outcome: bind, authorize, validate, lock, handle, audit. */
+export function createDispatch({ registry, config, ports, log }: DispatchOptions): Dispatch {
+  async function runHandler(operation: Operation, input: Record<string, unknown>, caller: Caller) {
+    const deliveries: { delivered: () => Promise<void>; lost: () => void }[] = [];
+    const vps = input['vpsname'] as VpsId | undefined;
+    const lock =
+      operation.lock === 'vps' && vps
+        ? await ports.locks.acquire(vps, `${operation.name}, called by ${caller.user} from ${caller.address}`)
+        : undefined;
+    try {
+      if (lock && vps) {
+        const job = await ports.jobs.current(vps);
+        if (job) throw busyWithJob(vps, job);
+      }
+      const output = await withTimeout(operation, (signal) => {
+        const ctx: OperationContext = {
+          ...ports,
+          config,
+          caller,
+          log,
+          signal,
+          onAnswer: (delivery) => deliveries.push(delivery),
+        };
+        return operation.handler(ctx, input);
+      });
+      const answered = async (written: boolean) => {
+        for (const { delivered, lost } of deliveries.splice(0)) await (written ? delivered() : lost());
+      };
+      return { output, answered };
+    } catch (error) {
+      for (const { lost } of deliveries) lost();
+      throw error;
+    } finally {
+      await lock?.release();
+    }
+  }
+
+  return async (call, caller) => {
+    const started = performance.now();
+    const operation = registry.get(call.operation);
+    let bound: Record<string, ParamValue> = {};
+    const report = (error?: AgentError) => {
+      const entry = {
+        operation: quoteName(call.operation),
+        vps: typeof bound['vpsname'] === 'string' ? quoteName(bound['vpsname']) : undefined,
+        user: caller.user,
+        address: caller.address,
+        dialect: call.dialect,
+        outcome: error?.code ?? 'ok',
+        message: error?.message,
+        ms: Math.round(performance.now() - started),
+      };
+      if (error?.code === 'internal') log.error({ err: error.cause, ...entry }, 'defect');
+      if (operation?.changes || error) log.info({ audit: true, ...entry, detail: error?.log }, 'call');
+      else log.debug(entry, 'call');
+    };
+    try {
+      if (!operation) {
+        throw new AgentError('unknown_operation', `There is no operation ${quoteName(call.operation)}.`);
+      }
+      bound = bindParams(operation, call.params);
+      authorize(operation, caller, config.admin_user, bound);
+      const input = validateInput(operation, bound);
+      const { output, answered } = await runHandler(operation, input, caller);
+      report();
+      return { ok: true, operation, input, output, answered };
+    } catch (thrown) {
+      const error = asAgentError(thrown);
+      report(error);
+      return { ok: false, error };
+    }
+  };
+}

@@ -1,0 +1,65 @@
+import type { z } from 'zod';
+import type { ParamValue } from './call.ts';
+import type { OperationContext } from './context.ts';
+import type { ErrorCode } from './errors.ts';
+import type { LegacyValue } from './legacy-value.ts';
+
+/**
+ * Who may call an operation: `user` anyone who authenticates, `owner` the admin and the VPS's own user (the input then has
+ * a `vpsname`), `admin` the admin alone.
+ */
+export type Who = 'user' | 'owner' | 'admin';
+
+/** A parameter list of older panels, turned into today's at the edge; handlers know one shape (contract, "older panels"). */
+export interface OlderForm {
+  /** The older parameters, in order. */
+  readonly params: readonly string[];
+  /** Whether named parameters are the older list. */
+  matchesNames(names: ReadonlySet<string>): boolean;
+  /** Whether positional values are the older list. */
+  matchesValues(values: readonly ParamValue[]): boolean;
+  /** Today's parameters, out of the older ones (all present). */
+  convert(older: Readonly<Record<string, ParamValue>>): Record<string, ParamValue>;
+}
+
+/** One operation, declared once: validation, authorization, audit, WSDL, reference page and legacy answer follow from it. */
+export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodObject = z.ZodObject> {
+  readonly name: string;
+  /** One sentence for the WSDL and the reference page. */
+  readonly summary: string;
+  readonly who: Who;
+  /** Parameters in wire order; build it from src/core/fields.ts. */
+  readonly input: I;
+  /** The modern answer's elements, in order. */
+  readonly output: O;
+  /** The legacy answer, out of the modern one. */
+  readonly legacy: (output: z.output<O>, input: z.output<I>) => LegacyValue;
+  readonly older?: OlderForm;
+  /** Takes any parameters, whatever their names, as the list `arg` (testVPSServer alone). */
+  readonly takesAnything?: true;
+  /** `vps`: one at a time per VPS, and refused while a job of the VPS runs. */
+  readonly lock: 'none' | 'vps';
+  /** Writes an audit line. */
+  readonly changes: boolean;
+  readonly timeout_ms: number;
+  /** The codes that the handler may answer with, besides those that any call may get. */
+  readonly errors: readonly ErrorCode[];
+  readonly handler: (ctx: OperationContext, input: z.output<I>) => Promise<z.output<O>>;
+}
+
+/**
+ * Declares an operation. Who may call has no default: without it this throws, and the daemon does not start.
+ *
+ * @throws Error naming what the declaration lacks
+ */
+export function defineOperation<I extends z.ZodObject, O extends z.ZodObject>(
+  spec: Operation<I, O>,
+): Operation<I, O> {
+  const wrong = (what: string) => new Error(`operation ${spec.name}: ${what}`);
+  if (!['user', 'owner', 'admin'].includes(spec.who)) throw wrong('who may call is not declared');
+  const takesVps = 'vpsname' in spec.input.shape;
+  if (spec.who === 'owner' && !takesVps) throw wrong('an owner operation needs a vpsname');
+  if (spec.lock === 'vps' && !takesVps) throw wrong("the VPS's lock needs a vpsname");
+  if (spec.timeout_ms <= 0) throw wrong('timeout_ms must be positive');
+  return Object.freeze(spec);
+}

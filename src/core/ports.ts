@@ -1,0 +1,224 @@
+import type { Domain, VpsId } from './vps.ts';
+
+/** Xen's toolstack. Every answer is Xen's own; nothing is kept here. Errors: `program_*`. */
+export interface Hypervisor {
+  /** All domains but Domain-0, any state. Concurrent callers share one listing; after any change it is asked anew. */
+  list(): Promise<readonly Domain[]>;
+  /** The VPS's domain in whatever state, or undefined where Xen lists none. */
+  find(vps: VpsId): Promise<Domain | undefined>;
+  /** Boots the guest from its configuration file. */
+  create(vps: VpsId, config_path: string): Promise<void>;
+  /** Asks the guest to power off and waits until its domain is gone, at most `wait_ms`; then `program_timeout`. */
+  shutdown(vps: VpsId, wait_ms: number): Promise<void>;
+  /** Powers the guest off at once and waits until its domain is gone. */
+  destroy(vps: VpsId, wait_ms: number): Promise<void>;
+  /** Memory that Xen can still give to guests, in MiB (`xl info`, free_memory). */
+  freeMemory_mib(): Promise<number>;
+}
+
+/** Where a VPS's disks live: `lvm` volumes in the volume group, or `vbd` image files. */
+export type ImageType = 'lvm' | 'vbd';
+
+/** A disk that exists. */
+export interface Disk {
+  readonly path: string;
+  readonly size_bytes: number;
+  /** Something holds it open: a guest, a mount, a check. */
+  readonly in_use: boolean;
+}
+
+/** What is there of a VPS's two disks. */
+export interface VpsDisks {
+  readonly type: ImageType;
+  readonly root: Disk | undefined;
+  readonly swap: Disk | undefined;
+}
+
+/** One kind of disk. Errors: `no_space`, `no_volume_group`, `disks_in_use`, `program_*`. */
+export interface DiskStore {
+  readonly type: ImageType;
+  find(vps: VpsId): Promise<VpsDisks>;
+  /** The sizes that `create` would make of these requests: a volume group rounds up to whole extents. */
+  roundedSize_bytes(size_mb: number): Promise<number>;
+  /** Makes the disks that are missing; makes none where one cannot be made. */
+  create(vps: VpsId, size: { root_mb: number; swap_mb: number }): Promise<void>;
+  /** Deletes both disks; those already gone are fine. */
+  remove(vps: VpsId): Promise<void>;
+  /** Room for more disks, in MiB. */
+  free_mib(): Promise<number>;
+}
+
+/** A guest's network interface; the first one is the guest's primary. */
+export interface Nic {
+  readonly ip: string;
+  readonly netmask: string;
+  readonly broadcast: string;
+}
+
+/** What /etc/xen/xenNN is written from. */
+export interface GuestConfig {
+  readonly vps: VpsId;
+  readonly memory_mb: number;
+  readonly nics: readonly Nic[];
+  readonly disks: { readonly type: ImageType; readonly root: string; readonly swap: string };
+  readonly kernel: string;
+  readonly initrd: string | undefined;
+}
+
+/** The files /etc/xen/xenNN and /etc/xen/auto/xenNN. */
+export interface GuestConfigStore {
+  /** Path of the VPS's configuration file, whether it exists or not. */
+  path(vps: VpsId): string;
+  exists(vps: VpsId): Promise<boolean>;
+  /** Writes an HVM or BSD guest's text atomically. */
+  writeText(vps: VpsId, text: string): Promise<void>;
+  /** Renders a paravirtual guest, checks every value that goes in, and writes it atomically. */
+  write(config: GuestConfig): Promise<void>;
+  /** Makes the autostart link; there already is fine. */
+  enableAutostart(vps: VpsId): Promise<void>;
+  /** Removes the configuration and the autostart link; gone already is fine. */
+  remove(vps: VpsId): Promise<void>;
+}
+
+/** A lock that is held until it is released or this process dies. */
+export interface HeldLock {
+  release(): Promise<void>;
+}
+
+/** One writer per VPS, across processes (flock on a file in the run directory). Error: `vps_busy`, naming the holder. */
+export interface VpsLocks {
+  acquire(vps: VpsId, holder: string): Promise<HeldLock>;
+}
+
+/** Kinds of work that outlive the daemon. */
+export type JobKind = 'reinstall' | 'fsck';
+
+/** What a reinstall was asked for; the root password travels apart, as the job's secret (a crypt(3) hash). */
+export interface ReinstallRequest {
+  readonly os: string;
+  readonly memory_mb: number;
+  readonly nics: readonly Nic[];
+  readonly gateway: string;
+  readonly dns: readonly string[];
+  readonly image_type: ImageType;
+}
+
+/** What a check was asked for. */
+export interface FsckRequest {
+  readonly image_type: ImageType;
+}
+
+/** The request that goes with each kind. */
+export interface JobRequests {
+  readonly reinstall: ReinstallRequest;
+  readonly fsck: FsckRequest;
+}
+
+/** A step of a job; times are ISO 8601. */
+export interface JobStep {
+  readonly name: string;
+  readonly started: string;
+  readonly ended?: string;
+}
+
+/** Where a job stands, as its folder says. */
+export interface JobStatus {
+  readonly id: string;
+  readonly kind: JobKind;
+  readonly vps: string;
+  readonly state: 'queued' | 'running' | 'succeeded' | 'failed';
+  readonly created: string;
+  readonly ended?: string;
+  readonly steps: readonly JobStep[];
+  /** One sentence, once it has ended: what came of it. */
+  readonly message?: string;
+}
+
+/** Jobs, in folders that outlive this process (one un-ended job per VPS). */
+export interface Jobs {
+  /**
+   * Starts a job and returns when its process holds the job's lock. The caller holds the VPS's lock; the job takes it over
+   * when the caller lets go. `secret` goes into a 0600 file that the job removes. Errors: `vps_busy`, `program_*`.
+   */
+  start<K extends JobKind>(kind: K, vps: VpsId, request: JobRequests[K], secret?: string): Promise<JobStatus>;
+  /** The VPS's un-ended job. One whose process is dead is settled as failed first, and its mounts are taken down. */
+  current(vps: VpsId): Promise<JobStatus | undefined>;
+  /** The VPS's newest job, ended or not. */
+  last(vps: VpsId): Promise<JobStatus | undefined>;
+  /** The last lines (0: all, up to a cap) of the VPS's newest reinstall log; undefined where there never was one. */
+  installLog(vps: VpsId, lines: number): Promise<string | undefined>;
+  /** Forgets the VPS's ended jobs and logs (killVPS). */
+  forget(vps: VpsId): Promise<void>;
+}
+
+/** Counters of a guest, as the node's kernel has them; bytes from dom0's side (contract, "A performance sample"). */
+export interface GuestCounters {
+  readonly cpu_seconds: number;
+  /** What dom0 received on the guest's first vif: what the guest sent. */
+  readonly vif_rx_bytes: number;
+  /** What dom0 sent on it: what the guest received. */
+  readonly vif_tx_bytes: number;
+  readonly root_sectors: number;
+  readonly swap_sectors: number;
+}
+
+/** One VPS in one sample, names as on the wire (contract, "A performance sample"). */
+export interface GuestSample {
+  readonly vpsname: string;
+  readonly timestamp: number;
+  readonly diff_cpu_time: number;
+  readonly diff_net_inbytes: number;
+  readonly diff_net_outbytes: number;
+  readonly diff_filesystem_sectors: number;
+  readonly diff_swap_sectors: number;
+  readonly cpu_time: number;
+  readonly net_inbytes: number;
+  readonly net_outbytes: number;
+  readonly filesystem_sectors: number;
+  readonly swap_sectors: number;
+}
+
+/** One minute's sample: every running VPS. */
+export interface Sample {
+  readonly timestamp: number;
+  readonly guests: readonly GuestSample[];
+}
+
+/** Samples handed out for delivery: exactly one of the two is called, once. */
+export interface SampleDelivery {
+  readonly samples: readonly Sample[];
+  /** The answer was written out in full: the samples are deleted. */
+  delivered(): Promise<void>;
+  /** It was not: they stay, and come again. */
+  kept(): void;
+}
+
+/** The sample spool. One delivery at a time: a second caller waits for the first one's end. */
+export interface Samples {
+  /** The oldest `count` samples (0: all), oldest first. */
+  take(count: number): Promise<SampleDelivery>;
+  /** A guest's counters now; undefined where it does not run. */
+  counters(vps: VpsId): Promise<GuestCounters | undefined>;
+}
+
+/** The console user xenNN of a VPS, and the VPS's SOAP user. Errors: `not_found`, `program_*`. */
+export interface Accounts {
+  /** Sets the Unix password of the console user, which is made where it is missing. */
+  setConsolePassword(vps: VpsId, password: string): Promise<void>;
+  /** Replaces the console user's authorized_keys with this one key. */
+  setSshKey(vps: VpsId, key: string): Promise<void>;
+  /** Sets the SOAP password of user xenNN in htpasswd. */
+  setSoapPassword(vps: VpsId, password: string): Promise<void>;
+  /** The *.iso files in the console user's home, sorted. */
+  isoFiles(vps: VpsId): Promise<readonly string[]>;
+  /** The path of an iso of {@link isoFiles}, or undefined. */
+  isoPath(vps: VpsId, file: string): Promise<string | undefined>;
+  /** A crypt(3) hash (SHA-512) of a root password, made without an argument list ever seeing it. */
+  hashRootPassword(password: string): Promise<string>;
+}
+
+/** Operating system templates and appliances: folder names. */
+export interface Templates {
+  operatingSystems(): Promise<readonly string[]>;
+  applications(): Promise<readonly string[]>;
+}

@@ -1,0 +1,32 @@
+import type { z } from 'zod';
+import type { ParamValue } from './call.ts';
+import { AgentError } from './errors.ts';
+import type { Operation } from './operation.ts';
+
+/**
+ * Checks bound parameters against an operation's declaration. Nil stands for an optional parameter left out.
+ *
+ * @throws AgentError wrong_type, invalid_value: the parameter's name and what it must be, never its value
+ */
+export function validateInput(
+  operation: Pick<Operation, 'name' | 'input'>,
+  bound: Readonly<Record<string, ParamValue>>,
+): z.output<z.ZodObject> {
+  const texts: Record<string, ParamValue> = {};
+  for (const [name, value] of Object.entries(bound)) {
+    const field = operation.input.shape[name] as z.ZodType | undefined;
+    if (value === null && field?.safeParse(undefined).success) continue;
+    if (typeof value !== 'string' && field?.meta()?.['anyValue'] !== true) {
+      const what = value === null ? 'nil' : Array.isArray(value) ? 'a list' : 'a structure';
+      throw new AgentError(
+        'wrong_type',
+        `${operation.name}: the parameter ${name} is ${what}; it must be a text.`,
+      );
+    }
+    texts[name] = value;
+  }
+  const parsed = operation.input.safeParse(texts);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new AgentError('invalid_value', `${operation.name}: ${issue?.path.join('.')} ${issue?.message}.`);
+}
