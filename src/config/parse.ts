@@ -15,7 +15,7 @@ export class ConfigSyntaxError extends Error {
 
 const ASSIGNMENT = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$/;
 
-function unescape(content: string, quote: string | undefined): string {
+function dropBackslashes(content: string, quote: string | undefined): string {
   if (quote === "'") return content;
   return content.replace(/\\(.)/g, (pair, char: string) =>
     quote === '"' && !'$`"\\'.includes(char) ? pair : char,
@@ -32,7 +32,7 @@ function unquote(raw: string, line: number): string {
       /^((?:[^\s'"\\$`;&|<>()#]|\\.)+)/.exec(rest);
     if (piece) {
       const [whole, content = ''] = piece;
-      value += unescape(content, whole[0]);
+      value += dropBackslashes(content, whole[0]);
       rest = rest.slice(whole.length);
     } else if (/^\s+(#.*)?$/.test(rest)) {
       break;
