@@ -25,16 +25,20 @@ export interface Ports {
   readonly locks: VpsLocks;
 }
 
+/** What a handler wants done once its answer's fate is known; exactly one of the two is called. */
+export interface AnswerOutcome {
+  delivered(): Promise<void>;
+  lost(): void;
+}
+
 /** What a handler is called with. */
 export interface OperationContext extends Ports {
   readonly config: Config;
   readonly caller: Caller;
   readonly log: Logger;
-  /** Aborted when the operation's time is up. */
-  readonly signal: AbortSignal;
   /**
    * Has `delivered` called once the answer was written out in full, or `lost` where it was not: the connection was cut, or
    * the call failed after all.
    */
-  onAnswer(outcome: { delivered: () => Promise<void>; lost: () => void }): void;
+  onAnswer(outcome: AnswerOutcome): void;
 }

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config/schema.ts';
 import { bindParams, quoteName } from './bind.ts';
 import type { Caller, ParamValue, SoapCall } from './call.ts';
-import type { OperationContext, Ports } from './context.ts';
+import type { AnswerOutcome, OperationContext, Ports } from './context.ts';
 import { AgentError, asAgentError } from './errors.ts';
 import type { Operation } from './operation.ts';
 import type { JobStatus } from './ports.ts';
@@ -58,59 +58,74 @@ export function busyWithJob(vps: VpsId, job: JobStatus): AgentError {
   );
 }
 
-async function withTimeout<T>(operation: Operation, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), operation.timeout_ms);
+async function withTimeout<T>(operation: Operation, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const expired = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      const after = `${operation.name} did not end within ${operation.timeout_ms / 1000} s`;
+      reject(new AgentError('timeout', `${after}; it goes on: ask getVPSState what came of it.`));
+    }, operation.timeout_ms);
+  });
   try {
-    return await run(controller.signal);
-  } catch (error) {
-    if (!controller.signal.aborted) throw error;
-    throw new AgentError(
-      'timeout',
-      `${operation.name} did not end within ${operation.timeout_ms / 1000} s.`,
-      {
-        cause: error,
-      },
-    );
+    return await Promise.race([work, expired]);
   } finally {
     clearTimeout(timer);
   }
 }
 
+/** What waits for the answer to be written; once settled, whatever comes later is settled as lost at once. */
+class PendingAnswers {
+  #waiting: AnswerOutcome[] = [];
+  #settled = false;
+
+  add(outcome: AnswerOutcome): void {
+    if (this.#settled) outcome.lost();
+    else this.#waiting.push(outcome);
+  }
+
+  async settle(written: boolean): Promise<void> {
+    this.#settled = true;
+    for (const { delivered, lost } of this.#waiting.splice(0)) await (written ? delivered() : lost());
+  }
+}
+
 /** Composes the one way from a call to its outcome: bind, authorize, validate, lock, handle, audit. */
 export function createDispatch({ registry, config, ports, log }: DispatchOptions): Dispatch {
-  async function runHandler(operation: Operation, input: Record<string, unknown>, caller: Caller) {
-    const deliveries: { delivered: () => Promise<void>; lost: () => void }[] = [];
-    const vps = input['vpsname'] as VpsId | undefined;
-    const lock =
-      operation.lock === 'vps' && vps
-        ? await ports.locks.acquire(vps, `${operation.name}, called by ${caller.user} from ${caller.address}`)
-        : undefined;
+  async function underLock<T>(
+    operation: Operation,
+    vps: VpsId,
+    caller: Caller,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const holder = `${operation.name}, called by ${quoteName(caller.user)} from ${caller.address}`;
+    const lock = await ports.locks.acquire(vps, holder);
     try {
-      if (lock && vps) {
-        const job = await ports.jobs.current(vps);
-        if (job) throw busyWithJob(vps, job);
-      }
-      const output = await withTimeout(operation, (signal) => {
-        const ctx: OperationContext = {
-          ...ports,
-          config,
-          caller,
-          log,
-          signal,
-          onAnswer: (delivery) => deliveries.push(delivery),
-        };
-        return operation.handler(ctx, input);
-      });
-      const answered = async (written: boolean) => {
-        for (const { delivered, lost } of deliveries.splice(0)) await (written ? delivered() : lost());
-      };
-      return { output, answered };
-    } catch (error) {
-      for (const { lost } of deliveries) lost();
-      throw error;
+      const job = await ports.jobs.current(vps);
+      if (job) throw busyWithJob(vps, job);
+      return await work();
     } finally {
-      await lock?.release();
+      await lock.release();
+    }
+  }
+
+  async function runHandler(operation: Operation, input: Record<string, unknown>, caller: Caller) {
+    const answers = new PendingAnswers();
+    const ctx: OperationContext = {
+      ...ports,
+      config,
+      caller,
+      log,
+      onAnswer: (delivery) => answers.add(delivery),
+    };
+    const vps = input['vpsname'] as VpsId | undefined;
+    const handle = () => operation.handler(ctx, input);
+    const work = operation.lock === 'vps' && vps ? underLock(operation, vps, caller, handle) : handle();
+    try {
+      const output = await withTimeout(operation, work);
+      return { output, answered: (written: boolean) => answers.settle(written) };
+    } catch (error) {
+      await answers.settle(false);
+      throw error;
     }
   }
 

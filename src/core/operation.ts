@@ -33,7 +33,7 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodO
   /** The modern answer's elements, in order. */
   readonly output: O;
   /** The legacy answer, out of the modern one. */
-  readonly legacy: (output: z.output<O>, input: z.output<I>) => LegacyValue;
+  legacy(output: z.output<O>, input: z.output<I>): LegacyValue;
   readonly older?: OlderForm;
   /** Takes any parameters, whatever their names, as the list `arg` (testVPSServer alone). */
   readonly takesAnything?: true;
@@ -41,10 +41,11 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodO
   readonly lock: 'none' | 'vps';
   /** Writes an audit line. */
   readonly changes: boolean;
+  /** After this time the caller is told `timeout`; the work goes on, and keeps the lock, until its programs end. */
   readonly timeout_ms: number;
   /** The codes that the handler may answer with, besides those that any call may get. */
   readonly errors: readonly ErrorCode[];
-  readonly handler: (ctx: OperationContext, input: z.output<I>) => Promise<z.output<O>>;
+  handler(ctx: OperationContext, input: z.output<I>): Promise<z.output<O>>;
 }
 
 /**

@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { AgentError } from '../core/errors.ts';
+import { out, password, text, vpsname, wholeNumber, word } from '../core/fields.ts';
+import { parseAddressList, parseDns, parseGateway, parseNics } from '../core/net.ts';
+import { defineOperation } from '../core/operation.ts';
+import { requireDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
+
+/** The system that the agent installs by itself; every other one is a template in /usr/share/dtc-xen-os. */
+const BUILT_IN = 'debian';
+const OLDER = ['vpsname', 'ostype', 'hddsize', 'ramsize', 'ipaddr', 'password', 'imagetype'];
+
+export default defineOperation({
+  name: 'reinstallVPSos',
+  summary:
+    'Starts the installation of an operating system onto the disks of a stopped VPS; getVPSState tells its end.',
+  who: 'owner',
+  input: z.object({
+    vpsname: vpsname(),
+    ostype: text('Name of the operating system: debian, or one of getInstallableOS.', 64),
+    ramsize: wholeNumber('Memory of the guest in MB.', 32, 4 * 1024 * 1024),
+    password: password("The guest's root password."),
+    nics: text('IP,NETMASK,BROADCAST; several are joined by + or line ends.', 2048),
+    gateway: text("One IPv4 address; empty: the node's GATEWAY.", 64).default(''),
+    dns: text("One or two IPv4 addresses joined by a comma; empty: the node's DNS.", 64).default(''),
+    imagetype: word('lvm or vbd, where the VPS has disks of both kinds.', ['lvm', 'vbd']).optional(),
+  }),
+  output: z.object({ result: out.string('What was done.'), job: out.string("The job's id.") }),
+  legacy: ({ result }) => result,
+  older: {
+    params: OLDER,
+    matchesNames: (names) =>
+      ['hddsize', 'ipaddr', 'imagetype'].some((name) => names.has(name)) && !names.has('nics'),
+    matchesValues: (values) => values.length === OLDER.length && ['lvm', 'vbd'].includes(values[6] as string),
+    convert: ({ vpsname, ostype, ramsize, ipaddr, password, imagetype }) => ({
+      vpsname: vpsname ?? null,
+      ostype: ostype ?? null,
+      ramsize: ramsize ?? null,
+      password: password ?? null,
+      nics: typeof ipaddr === 'string' ? parseAddressList('ipaddr', ipaddr).join('+') : (ipaddr ?? null),
+      imagetype: imagetype ?? null,
+    }),
+  },
+  lock: 'vps',
+  changes: true,
+  timeout_ms: 60_000,
+  errors: ['unknown_os', 'vps_running', 'disks_missing', 'disks_in_use', 'program_failed', 'program_timeout'],
+  handler: async (ctx, { vpsname: vps, ostype, ramsize, password, nics, gateway, dns, imagetype }) => {
+    const { config, templates, hypervisor, accounts, jobs } = ctx;
+    if (ostype !== BUILT_IN && !(await templates.operatingSystems()).includes(ostype)) {
+      throw new AgentError(
+        'unknown_os',
+        'reinstallVPSos: there is no such operating system; see getInstallableOS.',
+      );
+    }
+    const request = {
+      os: ostype,
+      memory_mb: ramsize,
+      nics: parseNics(nics, config),
+      gateway: parseGateway(gateway, config.GATEWAY),
+      dns: parseDns(dns, config.DNS),
+    };
+    await requireStopped(hypervisor, vps, 'cannot be reinstalled');
+    const disks = await requireDisks(ctx.disks, vps, imagetype);
+    requireUnused(vps, disks, 'cannot be reinstalled');
+    const hash = await accounts.hashRootPassword(password);
+    const job = await jobs.start('reinstall', vps, { ...request, image_type: disks.type }, hash);
+    return { result: 'OK, started mkos.', job: job.id };
+  },
+});

@@ -1,0 +1,26 @@
+import { z } from 'zod';
+import { AgentError } from '../core/errors.ts';
+import { result, vpsname } from '../core/fields.ts';
+import { defineOperation } from '../core/operation.ts';
+
+const DESTROY_WAIT_MS = 60_000;
+
+export default defineOperation({
+  name: 'destroyVPS',
+  summary: 'Powers the VPS off at once, as pulling the plug would; nothing is deleted.',
+  who: 'owner',
+  input: z.object({ vpsname: vpsname() }),
+  output: result,
+  legacy: (output) => ['OK', output.result],
+  lock: 'vps',
+  changes: true,
+  timeout_ms: 120_000,
+  errors: ['vps_not_running', 'program_failed', 'program_timeout', 'program_missing'],
+  handler: async ({ hypervisor }, { vpsname: vps }) => {
+    if (!(await hypervisor.find(vps))) {
+      throw new AgentError('vps_not_running', `${vps.name} cannot be destroyed: Xen has no such domain.`);
+    }
+    await hypervisor.destroy(vps, DESTROY_WAIT_MS);
+    return { result: `Destroyed ${vps.name}` };
+  },
+});

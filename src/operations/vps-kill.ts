@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import { AgentError } from '../core/errors.ts';
+import { result, vpsname, word } from '../core/fields.ts';
+import { defineOperation } from '../core/operation.ts';
+import { findIfThere, requireStopped, requireUnused } from '../core/vps-checks.ts';
+
+export default defineOperation({
+  name: 'killVPS',
+  summary:
+    "Deletes a stopped VPS for good: its disks, configuration, autostart link and jobs' logs; nothing else.",
+  who: 'admin',
+  input: z.object({
+    vpsname: vpsname(),
+    imagetype: word('lvm: volumes; vbd: image files.', ['lvm', 'vbd']).default('lvm'),
+  }),
+  output: result,
+  legacy: () => 'OK',
+  lock: 'vps',
+  changes: true,
+  timeout_ms: 180_000,
+  errors: [
+    'vps_running',
+    'disks_in_use',
+    'invalid_value',
+    'no_volume_group',
+    'program_failed',
+    'program_timeout',
+  ],
+  handler: async ({ disks, hypervisor, guests, jobs }, { vpsname: vps, imagetype }) => {
+    await requireStopped(hypervisor, vps, 'cannot be deleted');
+    const store = disks[imagetype];
+    const other = imagetype === 'lvm' ? disks.vbd : disks.lvm;
+    const elsewhere = await findIfThere(other, vps);
+    if (elsewhere?.root || elsewhere?.swap) {
+      throw new AgentError(
+        'invalid_value',
+        `killVPS: ${vps.name} has ${other.type} disks, and imagetype is ${imagetype}; nothing was touched.`,
+      );
+    }
+    const there = await store.find(vps);
+    requireUnused(vps, there, 'cannot be deleted');
+    await store.remove(vps);
+    await guests.remove(vps);
+    await jobs.forget(vps);
+    return { result: `Deleted ${vps.name}` };
+  },
+});

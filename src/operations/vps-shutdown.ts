@@ -1,0 +1,26 @@
+import { z } from 'zod';
+import { AgentError } from '../core/errors.ts';
+import { result, vpsname } from '../core/fields.ts';
+import { defineOperation } from '../core/operation.ts';
+
+const SHUTDOWN_WAIT_MS = 120_000;
+
+export default defineOperation({
+  name: 'shutdownVPS',
+  summary: 'Asks the guest to power off, and answers when its domain is gone.',
+  who: 'owner',
+  input: z.object({ vpsname: vpsname() }),
+  output: result,
+  legacy: (output) => ['OK', output.result],
+  lock: 'vps',
+  changes: true,
+  timeout_ms: 240_000,
+  errors: ['vps_not_running', 'program_failed', 'program_timeout', 'program_missing'],
+  handler: async ({ hypervisor }, { vpsname: vps }) => {
+    if (!(await hypervisor.find(vps))) {
+      throw new AgentError('vps_not_running', `${vps.name} cannot be shut down: Xen has no such domain.`);
+    }
+    await hypervisor.shutdown(vps, SHUTDOWN_WAIT_MS);
+    return { result: `Shut down ${vps.name}` };
+  },
+});

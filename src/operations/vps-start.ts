@@ -1,0 +1,29 @@
+import { z } from 'zod';
+import { AgentError } from '../core/errors.ts';
+import { result, vpsname } from '../core/fields.ts';
+import { defineOperation } from '../core/operation.ts';
+import { requireStopped } from '../core/vps-checks.ts';
+
+export default defineOperation({
+  name: 'startVPS',
+  summary: 'Boots the VPS from its configuration in /etc/xen.',
+  who: 'owner',
+  input: z.object({ vpsname: vpsname() }),
+  output: result,
+  legacy: (output) => ['OK', output.result],
+  lock: 'vps',
+  changes: true,
+  timeout_ms: 180_000,
+  errors: ['vps_running', 'vps_not_installed', 'program_failed', 'program_timeout', 'program_missing'],
+  handler: async ({ hypervisor, guests }, { vpsname: vps }) => {
+    if (!(await guests.exists(vps))) {
+      throw new AgentError(
+        'vps_not_installed',
+        `${vps.name} cannot be started: it has no configuration; install it with reinstallVPSos first.`,
+      );
+    }
+    await requireStopped(hypervisor, vps, 'cannot be started');
+    await hypervisor.create(vps, guests.path(vps));
+    return { result: `Started ${vps.name}` };
+  },
+});

@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { out, vpsname } from '../core/fields.ts';
+import { Double, type LegacyValue } from '../core/legacy-value.ts';
+import { defineOperation } from '../core/operation.ts';
+import { domainPhase } from '../core/vps.ts';
+
+const domain = z
+  .object({
+    id: out.string("The domain's name."),
+    domid: out.int('Domain id.'),
+    maxmem: out.int('Memory in MiB.'),
+    vcpus: out.int('Virtual CPUs.'),
+    state: out.string("xl's six state characters, such as -b----."),
+    cpuseconds: out.double('CPU seconds.'),
+  })
+  .meta({ typeName: 'Domain' });
+
+const job = z
+  .object({
+    kind: out.string('reinstall or fsck.'),
+    state: out.string('running, succeeded or failed.'),
+    message: out.string('What came of it, or the step that it is in.'),
+    started: out.string('ISO 8601.'),
+    ended: out.string('ISO 8601.').optional(),
+  })
+  .meta({ typeName: 'Job' });
+
+export default defineOperation({
+  name: 'getVPSState',
+  summary:
+    "Tells what the VPS does: running, stopped, being installed (mkos) or checked (fsck), and its last job's end.",
+  who: 'owner',
+  input: z.object({ vpsname: vpsname() }),
+  output: z.object({
+    state: out.string('stopped, mkos, fsck, building, running, paused, stopping, preserved or crashed.'),
+    domain: domain.optional(),
+    last_job: job.optional(),
+  }),
+  legacy: ({ state, domain: there }): LegacyValue => {
+    if (!there) return state === 'stopped' ? 'Not running' : state;
+    return [
+      'domain',
+      ['id', there.id],
+      ['domid', there.domid],
+      ['maxmem', there.maxmem],
+      ['vcpus', there.vcpus],
+      ['state', there.state],
+      ['cpuseconds', new Double(there.cpuseconds)],
+    ];
+  },
+  lock: 'none',
+  changes: false,
+  timeout_ms: 30_000,
+  errors: ['program_failed', 'program_timeout', 'program_missing', 'program_output'],
+  handler: async ({ hypervisor, jobs }, { vpsname: vps }) => {
+    const running = await jobs.current(vps);
+    const last = running ?? (await jobs.last(vps));
+    const last_job = last && {
+      kind: last.kind,
+      state: last.state,
+      message: last.message ?? last.steps.at(-1)?.name ?? 'waiting to start',
+      started: last.created,
+      ended: last.ended,
+    };
+    if (running) return { state: running.kind === 'reinstall' ? 'mkos' : 'fsck', last_job };
+    const found = await hypervisor.find(vps);
+    if (!found) return { state: 'stopped', last_job };
+    return {
+      state: domainPhase(found),
+      domain: {
+        id: found.name,
+        domid: found.domid,
+        maxmem: found.memory_mib,
+        vcpus: found.vcpus,
+        state: found.state,
+        cpuseconds: found.cpu_seconds,
+      },
+      last_job,
+    };
+  },
+});
