@@ -1,0 +1,64 @@
+import type { SoapCall } from '../../core/call.ts';
+import type { Outcome } from '../../core/dispatch.ts';
+import { AgentError, asAgentError, ERRORS } from '../../core/errors.ts';
+import { encodeFault, versionToAnswer } from './fault.ts';
+import { encodeLegacy } from './legacy.ts';
+import { encodeModern } from './modern.ts';
+
+/** An answer as HTTP sends it. */
+export interface Answer {
+  readonly status: 200 | 500;
+  readonly content_type: string;
+  readonly body: string;
+  /**
+   * Call once the answer is written out in full (`true`), or was not (`false`). It tells the operation, which keeps what
+   * this answer did not carry, so that an outcome which could not be encoded is never taken for delivered.
+   */
+  readonly answered: (written: boolean) => Promise<void>;
+  /** A defect met while encoding, for the log. */
+  readonly defect?: unknown;
+}
+
+const CONTENT_TYPES = Object.freeze({
+  '1.1': 'text/xml; charset="UTF-8"',
+  '1.2': 'application/soap+xml; charset=utf-8',
+});
+
+/**
+ * Encodes what came of a request.
+ *
+ * The legacy dialect tells most errors as values, with HTTP 200 (contract, "Failure, legacy dialect"); the modern one tells
+ * all of them as faults. Never throws.
+ *
+ * @param call undefined where the request could not be read; `outcome` is then the error that said so
+ */
+export function answerCall(call: SoapCall | undefined, outcome: Outcome | AgentError): Answer {
+  if (outcome instanceof AgentError) return answerError(call, outcome);
+  if (!outcome.ok) return answerError(call, outcome.error);
+  const { operation, output, input, answered } = outcome;
+  try {
+    if (!call) throw new Error('an outcome without a call');
+    const body =
+      call.dialect === 'legacy'
+        ? encodeLegacy(call, operation.legacy(output, input))
+        : encodeModern(call, output, operation.output);
+    return { status: 200, content_type: CONTENT_TYPES[contentVersion(call)], body, answered };
+  } catch (defect) {
+    const answer = answerError(call, asAgentError(defect));
+    return { ...answer, answered: () => answered(false), defect };
+  }
+}
+
+/** The legacy dialect is SOAP 1.1's encoding, whatever envelope asked. */
+const contentVersion = (call: SoapCall) => (call.dialect === 'legacy' ? '1.1' : call.soap);
+
+function answerError(call: SoapCall | undefined, error: AgentError): Answer {
+  const nothing = { answered: async () => {} };
+  const { legacy } = ERRORS[error.code];
+  if (call?.dialect === 'legacy' && legacy !== 'fault') {
+    const value = legacy === 'denied' ? 'NOTOK' : `NOTOK - ${error.message}`;
+    return { status: 200, content_type: CONTENT_TYPES['1.1'], body: encodeLegacy(call, value), ...nothing };
+  }
+  const content_type = CONTENT_TYPES[versionToAnswer(call, error)];
+  return { status: 500, content_type, body: encodeFault(call, error), ...nothing };
+}
