@@ -85,9 +85,16 @@ export interface HeldLock {
   release(): Promise<void>;
 }
 
+/** flock(2) on files, across processes: who dies lets go. Errors: `program_*`. */
+export interface FileLocks {
+  /** Takes the lock, waiting for it at most `wait_ms`; undefined where somebody else holds it. */
+  tryLock(file: string, wait_ms?: number): Promise<HeldLock | undefined>;
+}
+
 /** One writer per VPS, across processes (flock on a file in the run directory). Error: `vps_busy`, naming the holder. */
 export interface VpsLocks {
-  acquire(vps: VpsId, holder: string): Promise<HeldLock>;
+  /** Without `wait_ms` a lock that somebody holds is refused at once. */
+  acquire(vps: VpsId, holder: string, wait_ms?: number): Promise<HeldLock>;
 }
 
 /** Kinds of work that outlive the daemon. */
@@ -162,6 +169,36 @@ export interface GuestCounters {
   readonly swap_sectors: number;
 }
 
+/** Sectors read and written on a disk: counted for this guest alone, or for its volume whoever used it. */
+export interface DiskReading {
+  readonly sectors: number;
+  readonly counted_for: 'guest' | 'volume';
+}
+
+/** One VPS's counters with what they belong to; what the kernel does not count at this moment is undefined. */
+export interface GuestReading {
+  readonly vpsname: string;
+  readonly domid: number;
+  readonly cpu_seconds: number;
+  readonly vif_rx_bytes?: number | undefined;
+  readonly vif_tx_bytes?: number | undefined;
+  readonly root?: DiskReading | undefined;
+  readonly swap?: DiskReading | undefined;
+}
+
+/** The counters of one boot of the node. */
+export interface NodeReading {
+  /** The kernel's boot_id; empty where it tells none. */
+  readonly boot_id: string;
+  readonly guests: readonly GuestReading[];
+}
+
+/** Reads the kernel's counters; one that cannot be read is undefined and never an error. */
+export interface CounterReader {
+  /** The readings of those domains that are VPSes. */
+  read(domains: readonly Domain[]): Promise<NodeReading>;
+}
+
 /** One VPS in one sample, names as on the wire (contract, "A performance sample"). */
 export interface GuestSample {
   readonly vpsname: string;
@@ -221,4 +258,14 @@ export interface Accounts {
 export interface Templates {
   operatingSystems(): Promise<readonly string[]>;
   applications(): Promise<readonly string[]>;
+}
+
+/** The SOAP users and their passwords: htpasswd. Errors: `program_*`, `internal` where the file cannot be read. */
+export interface PasswordFile {
+  /** A mark that changes whenever the file does; one stat(2). */
+  version(): Promise<string>;
+  /** Whether the pair is right; takes the same time for a user who does not exist. */
+  verify(user: string, password: Uint8Array): Promise<boolean>;
+  /** Sets a user's password; every other line stays as it is. Errors: `invalid_value`, too. */
+  setPassword(user: string, password: string): Promise<void>;
 }

@@ -1,45 +1,9 @@
+import { closeSync, openSync } from 'node:fs';
 import { execa, type Options } from 'execa';
 import { AgentError } from '../core/errors.ts';
+import type { Command, Companion, CompanionCommand, Finished, Runner } from '../core/runner.ts';
 
-/** One program to run. `label` names the call for messages, logs and fault-injecting tests: `xl list`. */
-export interface Command {
-  readonly label: string;
-  /** Looked for in the configured path, never in the caller's directory. */
-  readonly program: string;
-  /** Passed as they are; no shell sees them. Put `--` before operands that come from outside. */
-  readonly args: readonly string[];
-  readonly timeout_ms: number;
-  /** Written to standard input; without it the program reads /dev/null. Secrets go here, never into `args`. */
-  readonly input?: string;
-  /** Added to the small fixed environment. */
-  readonly env?: Readonly<Record<string, string>>;
-  readonly cwd?: string;
-  /** Kills the program's whole process group when aborted. */
-  readonly signal?: AbortSignal;
-  /** Called with every piece of output as it comes, both streams in turn. */
-  readonly onOutput?: (chunk: Buffer) => void;
-}
-
-/** How a program ended. Output beyond the cap is cut off at its front part's end, and `truncated` says so. */
-export interface Finished {
-  readonly exit_code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly truncated: boolean;
-  readonly ms: number;
-}
-
-/** Runs programs: the one place that does. */
-export interface Runner {
-  /**
-   * Runs a program to its end, whatever its exit code.
-   *
-   * @throws AgentError program_timeout, program_missing, or program_failed where a signal ended it
-   */
-  run(command: Command): Promise<Finished>;
-  /** The same, but an exit code other than 0 (or `ok_codes`) is program_failed, with what the program said last. */
-  check(command: Command & { ok_codes?: readonly number[] }): Promise<Finished>;
-}
+export type { Command, Companion, CompanionCommand, Finished, Runner } from '../core/runner.ts';
 
 /** Settings of a {@link Runner}. */
 export interface RunnerOptions {
@@ -51,8 +15,13 @@ export interface RunnerOptions {
   readonly onFinished?: (call: { label: string; exit_code: number | string; ms: number }) => void;
 }
 
+/** From SIGTERM to SIGKILL. */
 const KILL_GRACE_MS = 2_000;
+/** From SIGTERM to giving up on a process that not even SIGKILL ends (it hangs in the kernel). */
+const GIVE_UP_MS = 5_000;
+/** Output is read for this long after the program's end, where something that it left behind keeps its pipes open. */
 const DRAIN_MS = 250;
+const COMPANION_CAP_BYTES = 4096;
 
 /** What a failed program said, fit for one sentence: its last line of errors that says something. */
 export function lastWords(finished: Pick<Finished, 'stdout' | 'stderr'>): string {
@@ -96,22 +65,60 @@ function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
 
 /** Makes a {@link Runner}: argument arrays, LC_ALL=C, process groups that are killed whole, capped output. */
 export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: RunnerOptions): Runner {
+  const inOwnSession = ({ env, cwd }: Pick<Command, 'env' | 'cwd'>) => ({
+    env: { PATH: path, LC_ALL: 'C', HOME: '/root', ...env },
+    extendEnv: false,
+    detached: true,
+    cleanup: false,
+    buffer: false,
+    reject: false,
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+
+  function start(command: CompanionCommand): Companion {
+    const started = performance.now();
+    const output = command.output_path === undefined ? 'pipe' : openSync(command.output_path, 'a', 0o600);
+    const stdin = output === 'pipe' ? 'pipe' : 'ignore';
+    const options = { ...inOwnSession(command), stdio: [stdin, output, output] } as Options;
+    const child = execa(command.program, [...command.args], options);
+    if (output !== 'pipe') closeSync(output);
+    child.unref();
+    const stderr = new Capture(COMPANION_CAP_BYTES);
+    child.stderr?.on('data', (chunk: Buffer) => stderr.add(chunk));
+    const ended = child.then(() => {
+      const exit = child.pid === undefined ? 'not started' : (child.signalCode ?? child.exitCode ?? 'lost');
+      const ms = Math.round(performance.now() - started);
+      onFinished?.({ label: command.label, exit_code: exit, ms });
+      return { exit, last_words: lastWords({ stdout: '', stderr: stderr.text() }) };
+    });
+    const spoke = new Promise<true>((resolve) => child.stdout?.on('data', () => resolve(true)));
+    // A program that ends early breaks the pipe; `ended` tells that.
+    child.stdin?.on('error', () => undefined);
+    if (command.input !== undefined) child.stdin?.write(command.input);
+    return {
+      ended,
+      answered: Promise.race([spoke, ended.then(() => false)]),
+      async close(grace_ms) {
+        child.stdin?.end();
+        const hard_kill = setTimeout(() => killGroup(child.pid, 'SIGKILL'), grace_ms);
+        await ended;
+        clearTimeout(hard_kill);
+      },
+    };
+  }
+
   async function run(command: Command): Promise<Finished> {
     const started = performance.now();
     const stdout = new Capture(output_cap_bytes);
     const stderr = new Capture(output_cap_bytes);
     const ms = () => Math.round(performance.now() - started);
-    command.signal?.throwIfAborted();
+    if (command.signal?.aborted) {
+      throw new AgentError('program_timeout', `${command.label} was not started: its caller has given up.`);
+    }
     const options: Options = {
-      env: { PATH: path, LC_ALL: 'C', HOME: '/root', ...command.env },
-      extendEnv: false,
-      detached: true,
-      cleanup: false,
-      buffer: false,
-      reject: false,
+      ...inOwnSession(command),
       stdin: command.input === undefined ? 'ignore' : 'pipe',
       ...(command.input === undefined ? {} : { input: command.input }),
-      ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
     };
     const child = execa(command.program, [...command.args], options);
     const listen = (stream: typeof child.stdout, capture: Capture) =>
@@ -122,24 +129,32 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
     listen(child.stdout, stdout);
     listen(child.stderr, stderr);
 
+    const timers: NodeJS.Timeout[] = [];
     let killed_by: 'timeout' | 'signal' | undefined;
-    let hard_kill: NodeJS.Timeout | undefined;
+    let giveUp: () => void = () => undefined;
+    const gaveUp = new Promise<undefined>((resolve) => {
+      giveUp = () => resolve(undefined);
+    });
     const kill = (why: 'timeout' | 'signal') => {
       if (killed_by) return;
       killed_by = why;
       killGroup(child.pid, 'SIGTERM');
-      hard_kill = setTimeout(() => killGroup(child.pid, 'SIGKILL'), KILL_GRACE_MS);
+      timers.push(setTimeout(() => killGroup(child.pid, 'SIGKILL'), KILL_GRACE_MS));
+      timers.push(setTimeout(giveUp, GIVE_UP_MS));
     };
-    const timer = setTimeout(() => kill('timeout'), command.timeout_ms);
+    timers.push(setTimeout(() => kill('timeout'), command.timeout_ms));
     const onAbort = () => kill('signal');
     command.signal?.addEventListener('abort', onAbort, { once: true });
 
-    const exited = new Promise<void>((resolve) => child.once('exit', () => setTimeout(resolve, DRAIN_MS)));
-    const result = await Promise.race([child, exited.then(() => undefined)]);
-    clearTimeout(timer);
-    clearTimeout(hard_kill);
+    const drained = new Promise<undefined>((resolve) => {
+      child.once('exit', () => timers.push(setTimeout(() => resolve(undefined), DRAIN_MS)));
+    });
+    const result = await Promise.race([child, drained, gaveUp]);
+    for (const timer of timers) clearTimeout(timer);
     command.signal?.removeEventListener('abort', onAbort);
     if (killed_by) killGroup(child.pid, 'SIGKILL');
+    child.stdout?.destroy();
+    child.stderr?.destroy();
 
     const log = { label: command.label, stdout: stdout.text(), stderr: stderr.text() };
     const code = child.exitCode ?? result?.exitCode;
@@ -149,11 +164,9 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
       ms: ms(),
     });
     if (killed_by) {
-      throw new AgentError(
-        'program_timeout',
-        `${command.label} did not end within ${Math.round(command.timeout_ms / 1000)} s and was killed.`,
-        { log },
-      );
+      const seconds = Math.round(command.timeout_ms / 1000);
+      const why = killed_by === 'timeout' ? `did not end within ${seconds} s` : 'was cancelled';
+      throw new AgentError('program_timeout', `${command.label} ${why} and was killed.`, { log });
     }
     if (child.pid === undefined) {
       throw new AgentError(
@@ -183,6 +196,7 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
 
   return {
     run,
+    start,
     async check(command) {
       const finished = await run(command);
       if (finished.exit_code === 0 || command.ok_codes?.includes(finished.exit_code)) return finished;
