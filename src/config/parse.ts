@@ -29,7 +29,7 @@ function unquote(raw: string, line: number): string {
     const piece =
       /^'([^']*)'/.exec(rest) ??
       /^"((?:[^"\\$`]|\\.)*)"/.exec(rest) ??
-      /^((?:[^\s'"\\$`;&|<>()#]|\\.)+)/.exec(rest);
+      /^((?:[^\s'"\\$`;&|<>()]|\\.)+)/.exec(rest);
     if (piece) {
       const [whole, content = ''] = piece;
       value += dropBackslashes(content, whole[0]);

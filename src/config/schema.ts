@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 
 const text = (doc: string, fallback = '') => z.string().default(fallback).describe(doc);
@@ -23,7 +24,8 @@ const whole = (doc: string, fallback: number, min: number, max: number) =>
     .describe(doc);
 const address = (doc: string) =>
   z
-    .union([z.literal(''), z.ipv4()], 'must be an IPv4 address, or empty')
+    .string()
+    .refine((value) => value === '' || isIPv4(value), 'must be an IPv4 address, or empty')
     .default('')
     .describe(doc);
 
@@ -45,10 +47,8 @@ export const configSchema = z.strictObject({
     '/var/lib/dtc-xen/mnt',
   ),
   vps_mac_prefix: z
-    .union(
-      [z.literal(''), z.string().regex(/^([0-9A-Fa-f]{2}:){2,4}[0-9A-Fa-f]{2}$/)],
-      'must be 3 to 5 bytes such as 00:16:3e, or empty',
-    )
+    .string()
+    .regex(/^(([0-9A-Fa-f]{2}:){2,4}[0-9A-Fa-f]{2})?$/, 'must be 3 to 5 bytes such as 00:16:3e, or empty')
     .default('')
     .describe(
       "First bytes of guests' MAC addresses; empty: locally administered ones (02:...) that differ between nodes.",

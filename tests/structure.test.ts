@@ -1,0 +1,105 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = resolve(import.meta.dirname, '..');
+const SRC = join(ROOT, 'src');
+
+const files = readdirSync(SRC, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+  .map((entry) => relative(SRC, join(entry.parentPath, entry.name)));
+const source = (file: string) => readFileSync(join(SRC, file), 'utf8');
+const folder = (file: string) => (file.includes('/') ? (file.split('/')[0] ?? '') : file);
+
+/** What each folder of src may import from, besides itself; src/app.ts and src/main.ts stand above all of them. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  config: [],
+  core: ['config'],
+  operations: ['core'],
+  drivers: ['core', 'config'],
+  jobs: ['core', 'config'],
+  stats: ['core', 'config'],
+  transport: ['core', 'config'],
+  docs: ['core', 'config'],
+  client: [],
+};
+
+function imports(file: string): { specifier: string; typeOnly: boolean }[] {
+  const matches = source(file).matchAll(
+    /^(?:import|export)\s+(type\s)?[^;]*?from\s+'([^']+)'|import\('([^']+)'\)/gms,
+  );
+  return [...matches].map(([, typeOnly, from, dynamic]) => ({
+    specifier: from ?? dynamic ?? '',
+    typeOnly: typeOnly !== undefined,
+  }));
+}
+
+describe('the structure of src', () => {
+  it('has no file that this test does not know the place of', () => {
+    const known = [...Object.keys(MAY_IMPORT), 'app.ts', 'main.ts'];
+    expect(files.filter((file) => !known.includes(folder(file)))).toEqual([]);
+    expect(files.length).toBeGreaterThan(50);
+  });
+
+  it.each(files)('%s imports in the one direction', (file) => {
+    const allowed = MAY_IMPORT[folder(file)];
+    for (const { specifier } of imports(file)) {
+      if (!specifier.startsWith('.')) continue;
+      expect(specifier, 'write the .ts ending').toMatch(/\.ts$/);
+      if (!allowed) continue;
+      const target = folder(relative(SRC, resolve(SRC, file, '..', specifier)));
+      if (target === folder(file)) continue;
+      expect(
+        allowed,
+        `${file} may not import ${specifier}; reach it through a port of src/core/ports.ts`,
+      ).toContain(target);
+    }
+  });
+
+  it.each(files.filter((file) => file !== 'drivers/run.ts'))(
+    '%s runs programs through src/drivers/run.ts alone',
+    (file) => {
+      for (const { specifier, typeOnly } of imports(file)) {
+        if (typeOnly) continue;
+        expect(
+          ['execa', 'child_process', 'node:child_process'],
+          'use the Runner of src/drivers/run.ts',
+        ).not.toContain(specifier);
+      }
+    },
+  );
+
+  it.each(files.filter((file) => file !== 'operations/index.ts'))(
+    '%s keeps the style of the house',
+    (file) => {
+      const text = source(file);
+      const lines = text.split('\n');
+      expect(lines.length, 'split it: a file has one subject').toBeLessThanOrEqual(400);
+      expect(file, 'name it after what it is').not.toMatch(/util|helper|misc|common/i);
+      expect(text, 'name the error, or let it pass').not.toMatch(/catch\s*(\([^)]*\))?\s*\{\s*\}/);
+      expect(text, 'pass an array of arguments').not.toMatch(/shell:\s*true|['"`]sh -c/);
+      expect(text, 'log through pino').not.toMatch(/console\.(log|error|warn|info)\(/);
+      expect(text, 'take the clock or the folder from the configuration').not.toMatch(/process\.cwd\(\)/);
+    },
+  );
+
+  it.each(files.filter((file) => !file.startsWith('operations/')))('%s documents what it exports', (file) => {
+    const lines = source(file).split('\n');
+    const bare = lines.filter(
+      (line, i) =>
+        /^export (async )?(function|const|class|interface|type|abstract class) \w/.test(line) &&
+        !lines[i - 1]?.trim().endsWith('*/'),
+    );
+    expect(bare, 'say its shape, units and errors in a short doc comment').toEqual([]);
+  });
+
+  it.each(files.filter((file) => /^operations\/(?!index)/.test(file)))(
+    '%s is one operation, named noun-verb',
+    (file) => {
+      const text = source(file);
+      expect(text.match(/defineOperation\(/g)).toHaveLength(1);
+      expect(file).toMatch(/^operations\/[a-z]+(-[a-z]+)+\.ts$/);
+      expect(text.split('\n').length).toBeLessThanOrEqual(110);
+    },
+  );
+});
