@@ -1,18 +1,20 @@
-// Bundles the daemon, with its libraries, into dist/dtc-xen-agent.js.
+// Bundles the daemon and the client, each with its libraries, into one file in dist/.
 import { build } from 'esbuild';
 
+const banner = `#!/usr/bin/env node
+import { createRequire as __createRequire } from 'node:module';
+const require = __createRequire(import.meta.url);
+const __filename = import.meta.filename;
+const __dirname = import.meta.dirname;`;
+
 await build({
-  entryPoints: ['src/main.ts'],
-  outfile: 'dist/dtc-xen-agent.js',
+  entryPoints: { 'dtc-xen-agent': 'src/main.ts', 'dtc-xen-client': 'src/client/main.ts' },
+  outdir: 'dist',
   bundle: true,
   platform: 'node',
   target: 'node20.19',
   format: 'esm',
-  splitting: false,
-  sourcemap: false,
   legalComments: 'none',
   logLevel: 'warning',
-  banner: {
-    js: "#!/usr/bin/env node\nimport { createRequire as __createRequire } from 'node:module';\nimport { fileURLToPath as __fileURLToPath } from 'node:url';\nconst require = __createRequire(import.meta.url);\nconst __filename = __fileURLToPath(import.meta.url);\nconst __dirname = __fileURLToPath(new URL('.', import.meta.url));",
-  },
+  banner: { js: banner },
 });

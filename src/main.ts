@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+import { parseArgs } from 'node:util';
+import { type Agent, callByHand, createLog, runJobHere, startAgent } from './app.ts';
+import { ConfigError, loadConfig } from './config/load.ts';
+
+const DEFAULT_CONFIG = '/etc/dtc-xen/dtc-xen.conf';
+
+const USAGE = `Usage: dtc-xen-agent [serve] [--config FILE]
+       dtc-xen-agent call OPERATION [ARGUMENT]... [--config FILE]
+       dtc-xen-agent job FOLDER [--config FILE]
+       dtc-xen-agent check-config [--config FILE]
+
+serve         answer SOAP calls until SIGTERM; SIGHUP reads the certificate anew
+call          do one operation here and now, as the admin, under the same locks; a password is read from standard input
+              where the argument is -
+job           the process of a job that the agent started; not for people
+check-config  say whether the configuration file can be used
+
+--config FILE  configuration (default: ${DEFAULT_CONFIG})
+--help         print this
+
+Exit status: 0 done, 1 refused or failed, 2 wrong usage or configuration.
+`;
+
+function parse(argv: readonly string[]) {
+  return parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: { config: { type: 'string', default: DEFAULT_CONFIG }, help: { type: 'boolean' } },
+  });
+}
+
+async function serve(config_file: string): Promise<number> {
+  const config = loadConfig(config_file);
+  const log = createLog(config);
+  let agent: Agent;
+  try {
+    agent = await startAgent({ config, config_file, log });
+  } catch (error) {
+    log.fatal({ err: error }, 'the agent cannot start');
+    return 1;
+  }
+  process.on('SIGHUP', () => void agent.reload());
+  await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+  await agent.close();
+  return 0;
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  let parsed: ReturnType<typeof parse>;
+  try {
+    parsed = parse(argv);
+  } catch (error) {
+    process.stderr.write(`dtc-xen-agent: ${(error as Error).message}\n\n${USAGE}`);
+    return 2;
+  }
+  const { values, positionals } = parsed;
+  const [command = 'serve', ...args] = positionals;
+  const config_file = values.config;
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  if (command === 'serve' && args.length === 0) return serve(config_file);
+  if (command === 'job' && args[0] !== undefined && args.length === 1) {
+    return runJobHere({ config: loadConfig(config_file), config_file, folder: args[0] });
+  }
+  if (command === 'call' && args[0] !== undefined) {
+    const [operation, ...values] = args;
+    return callByHand({ config: loadConfig(config_file), config_file, operation, values });
+  }
+  if (command === 'check-config' && args.length === 0) {
+    loadConfig(config_file);
+    process.stdout.write(`${config_file} can be used.\n`);
+    return 0;
+  }
+  process.stderr.write(`dtc-xen-agent: this cannot be understood: ${positionals.join(' ')}\n\n${USAGE}`);
+  return 2;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof ConfigError)) throw error;
+  process.stderr.write(`dtc-xen-agent: ${error.message}\n`);
+  process.exitCode = 2;
+}
