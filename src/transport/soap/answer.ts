@@ -42,22 +42,24 @@ export function answerCall(call: SoapCall | undefined, outcome: Outcome | AgentE
       call.dialect === 'legacy'
         ? encodeLegacy(call, operation.legacy(output, input))
         : encodeModern(call, output, operation.output);
-    return { status: 200, content_type: CONTENT_TYPES[contentVersion(call)], body, answered };
+    return { status: 200, content_type: CONTENT_TYPES[call.soap], body, answered };
   } catch (defect) {
     const answer = answerError(call, asAgentError(defect));
     return { ...answer, answered: () => answered(false), defect };
   }
 }
 
-/** The legacy dialect is SOAP 1.1's encoding, whatever envelope asked. */
-const contentVersion = (call: SoapCall) => (call.dialect === 'legacy' ? '1.1' : call.soap);
-
 function answerError(call: SoapCall | undefined, error: AgentError): Answer {
   const nothing = { answered: async () => {} };
   const { legacy } = ERRORS[error.code];
   if (call?.dialect === 'legacy' && legacy !== 'fault') {
     const value = legacy === 'denied' ? 'NOTOK' : `NOTOK - ${error.message}`;
-    return { status: 200, content_type: CONTENT_TYPES['1.1'], body: encodeLegacy(call, value), ...nothing };
+    return {
+      status: 200,
+      content_type: CONTENT_TYPES[call.soap],
+      body: encodeLegacy(call, value),
+      ...nothing,
+    };
   }
   const content_type = CONTENT_TYPES[versionToAnswer(call, error)];
   return { status: 500, content_type, body: encodeFault(call, error), ...nothing };

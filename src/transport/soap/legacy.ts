@@ -3,11 +3,8 @@ import { Double, type LegacyValue, Struct } from '../../core/legacy-value.ts';
 import { escapeXml, xsdDouble, xsdInteger } from './escape.ts';
 import { ENCODING, ENVELOPE, SCHEMA_INSTANCES, XSD } from './namespaces.ts';
 
-const HEAD =
-  `<?xml version="1.0" encoding="UTF-8"?>\n<SOAP-ENV:Envelope xmlns:SOAP-ENV="${ENVELOPE['1.1']}"` +
-  ` xmlns:SOAP-ENC="${ENCODING['1.1']}" xmlns:xsi="${SCHEMA_INSTANCES[0]}" xmlns:xsd="${XSD}"` +
-  ` SOAP-ENV:encodingStyle="${ENCODING['1.1']}"><SOAP-ENV:Body>`;
-const TAIL = '</SOAP-ENV:Body></SOAP-ENV:Envelope>\n';
+/** Where encodingStyle may stand: on the Envelope in SOAP 1.1, on the answer itself in SOAP 1.2 (part 1, section 5.1.1). */
+const STYLE = ` SOAP-ENV:encodingStyle="${ENCODING['1.1']}"`;
 
 const INT_MAX = 2 ** 31 - 1;
 const ELEMENT_NAME = /^[A-Za-z_][A-Za-z0-9._-]*$/;
@@ -18,12 +15,21 @@ const ELEMENT_NAME = /^[A-Za-z_][A-Za-z0-9._-]*$/;
  *
  * @throws Error for a dictionary key that is no element name, or a number here that is no whole one
  */
-export function encodeLegacy(call: Pick<SoapCall, 'operation' | 'namespace'>, value: LegacyValue): string {
+export function encodeLegacy(
+  { operation, namespace, soap }: Pick<SoapCall, 'operation' | 'namespace' | 'soap'>,
+  value: LegacyValue,
+): string {
+  const [onEnvelope, onAnswer] = soap === '1.1' ? [STYLE, ''] : ['', STYLE];
   const [name, declaration] =
-    call.namespace === ''
-      ? [`${call.operation}Response`, '']
-      : [`m:${call.operation}Response`, ` xmlns:m="${escapeXml(call.namespace)}"`];
-  return `${HEAD}<${name}${declaration}>${element('Result', value)}</${name}>${TAIL}`;
+    namespace === ''
+      ? [`${operation}Response`, '']
+      : [`m:${operation}Response`, ` xmlns:m="${escapeXml(namespace)}"`];
+  return (
+    `<?xml version="1.0" encoding="UTF-8"?>\n<SOAP-ENV:Envelope xmlns:SOAP-ENV="${ENVELOPE[soap]}"` +
+    ` xmlns:SOAP-ENC="${ENCODING['1.1']}" xmlns:xsi="${SCHEMA_INSTANCES[0]}" xmlns:xsd="${XSD}"${onEnvelope}>` +
+    `<SOAP-ENV:Body><${name}${declaration}${onAnswer}>${element('Result', value)}</${name}></SOAP-ENV:Body>` +
+    '</SOAP-ENV:Envelope>\n'
+  );
 }
 
 function element(name: string, value: LegacyValue): string {
