@@ -7,7 +7,7 @@ export interface Command {
   readonly args: readonly string[];
   readonly timeout_ms: number;
   /** Written to standard input; without it the program reads /dev/null. Secrets go here, never into `args`. */
-  readonly input?: string;
+  readonly input?: string | Uint8Array;
   /** Added to the small fixed environment. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;

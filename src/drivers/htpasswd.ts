@@ -1,0 +1,135 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import type { BigIntStats } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { AgentError } from '../core/errors.ts';
+import type { FileLocks, PasswordFile } from '../core/ports.ts';
+import { isKnownHash, type PasswordHasher } from './htpasswd-hash.ts';
+import { replaceFile } from './replace-file.ts';
+
+/** What a {@link PasswordFile} is made of. */
+export interface PasswordFileOptions {
+  /** Apache's htpasswd file; one that does not exist has no users. */
+  readonly path: string;
+  readonly hasher: PasswordHasher;
+  readonly locks: FileLocks;
+  /** The lock that every writer of ours takes. */
+  readonly lock_path: string;
+}
+
+interface Users {
+  readonly version: string;
+  /** User -> hash; the first line of a user counts, as it does for Apache. Names are bytes, as latin1. */
+  readonly hashes: ReadonlyMap<string, string>;
+  /** The hashes that an unknown user's password is checked against, so that it takes as long. */
+  readonly decoys: readonly string[];
+}
+
+/** The decoy of a file without a usable line: bcrypt, cost 10, of nothing known. */
+const LONE_DECOY = '$2y$10$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
+const NO_FILE = 'no file';
+const LOCK_WAIT_MS = 10_000;
+
+const bytesOf = (user: string) => Buffer.from(user, 'utf8').toString('latin1');
+
+function parseUsers(text: string, version: string): Users {
+  const hashes = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    if (/^\s*(#|$)/.test(line)) continue;
+    const [user = '', hash = ''] = line.trimEnd().split(':');
+    if (user !== '' && isKnownHash(hash) && !hashes.has(user)) hashes.set(user, hash);
+  }
+  const decoys = hashes.size === 0 ? [LONE_DECOY] : [...hashes.values()];
+  return { version, hashes, decoys };
+}
+
+const markOf = (at: BigIntStats) => [at.dev, at.ino, at.size, at.mtimeNs, at.ctimeNs].join(':');
+
+function unreadable(error: unknown): AgentError {
+  return new AgentError('internal', 'The file of SOAP users cannot be read.', { cause: error });
+}
+
+/** Replaces a user's line in the text of an htpasswd file, or adds one; a user's further lines, which never counted, go. */
+export function withPassword(text: string, user: string, hash: string): string {
+  const lines = text === '' ? [] : text.replace(/\n$/, '').split('\n');
+  const isUsers = (line: string) => line.startsWith(`${user}:`);
+  const first = lines.findIndex(isUsers);
+  const kept = lines.filter((line, index) => index === first || !isUsers(line));
+  if (first === -1) kept.push(`${user}:${hash}`);
+  else kept[first] = `${user}:${hash}${kept[first]?.endsWith('\r') ? '\r' : ''}`;
+  return `${kept.join('\n')}\n`;
+}
+
+/** Opens an htpasswd file: read anew whenever it changes, written whole and under a lock. */
+export function createPasswordFile({ path, hasher, locks, lock_path }: PasswordFileOptions): PasswordFile {
+  const decoy_key = randomBytes(32);
+  let users: Users | undefined;
+
+  async function version(): Promise<string> {
+    try {
+      return markOf(await stat(path, { bigint: true }));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return NO_FILE;
+      throw unreadable(error);
+    }
+  }
+
+  async function readText(): Promise<{ text: string; version: string }> {
+    try {
+      const file = await open(path, 'r');
+      try {
+        const version = markOf(await file.stat({ bigint: true }));
+        return { text: await file.readFile('latin1'), version };
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { text: '', version: NO_FILE };
+      throw unreadable(error);
+    }
+  }
+
+  async function currentUsers(): Promise<Users> {
+    if (users?.version === (await version())) return users;
+    const read = await readText();
+    users = parseUsers(read.text, read.version);
+    return users;
+  }
+
+  function decoyFor(user: string, { decoys }: Users): string {
+    const at = createHmac('sha256', decoy_key).update(user).digest().readUInt32BE(0) % decoys.length;
+    return decoys[at] ?? LONE_DECOY;
+  }
+
+  return {
+    version,
+    async verify(user, password) {
+      const known = await currentUsers();
+      const name = bytesOf(user);
+      const hash = known.hashes.get(name);
+      const matched = await hasher.matches(password, hash ?? decoyFor(name, known));
+      return matched && hash !== undefined;
+    },
+    async setPassword(user, password) {
+      if (!/^[^\0-\x20:#\x7f][^\0-\x1f:\x7f]{0,254}$/.test(user)) {
+        throw new AgentError(
+          'invalid_value',
+          'This name cannot be a SOAP user: it is empty, too long, or has a colon.',
+        );
+      }
+      const hash = await hasher.bcrypt(password);
+      const held = await locks.tryLock(lock_path, LOCK_WAIT_MS);
+      if (!held) {
+        throw new AgentError(
+          'internal',
+          'The file of SOAP users is held by another program; try again later.',
+        );
+      }
+      try {
+        const { text } = await readText();
+        await replaceFile(path, Buffer.from(withPassword(text, bytesOf(user), hash), 'latin1'));
+      } finally {
+        await held.release();
+      }
+    },
+  };
+}
