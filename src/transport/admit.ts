@@ -1,0 +1,57 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Caller } from '../core/call.ts';
+import { plainAddress } from './auth/address.ts';
+import type { Authenticate } from './auth.ts';
+
+/** What a refusal says, beside its status. A 401's body stays empty: NuSOAP reports nonsense otherwise. */
+const WORDS: Readonly<Record<number, string>> = Object.freeze({
+  400: 'bad request\n',
+  401: '',
+  404: 'not found\n',
+  408: 'request not complete in time\n',
+  413: 'request too large\n',
+  415: 'media type or content coding not supported\n',
+  429: 'too many failed logins\n',
+  431: 'request header too large\n',
+  500: 'internal error\n',
+  503: 'not available now\n',
+});
+
+/** A refusal in a few words: no path, stack or version. A status without words of its own is told as a 400 or a 500. */
+export function refusal(status: number): { status: number; body: string } {
+  const told = status in WORDS ? status : status < 500 ? 400 : 500;
+  return { status: told, body: WORDS[told] ?? '' };
+}
+
+/** Refuses a request; where more of it may come, the connection ends with the answer. */
+export function refuse(reply: FastifyReply, status: number, retry_after_s?: number): FastifyReply {
+  const told = refusal(status);
+  const { method } = reply.request;
+  if (method !== 'GET' && method !== 'HEAD') reply.header('connection', 'close');
+  if (told.status === 401) reply.header('www-authenticate', 'Basic realm="dtc-xen", charset="UTF-8"');
+  if (retry_after_s !== undefined) reply.header('retry-after', String(retry_after_s));
+  if (told.body !== '') reply.type('text/plain; charset=utf-8');
+  return reply.code(told.status).send(told.body);
+}
+
+/** The callers of requests that were let in. */
+export type Callers = WeakMap<FastifyRequest, Caller>;
+
+/**
+ * Makes the hook that stands before a SOAP call's body is read: who calls, and whether the body can be understood at all.
+ * Only then is a client that waits for `100 Continue` told to go on.
+ */
+export function createAdmission(authenticate: Authenticate, callers: Callers, awaited: WeakSet<object>) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
+    const address = plainAddress(request.raw.socket.remoteAddress);
+    const known = await authenticate(request.headers.authorization, address);
+    if (!known.ok) {
+      return refuse(reply, known.status, known.status === 401 ? undefined : known.retry_after_s);
+    }
+    const coding = request.headers['content-encoding'] ?? 'identity';
+    if (coding.toLowerCase() !== 'identity') return refuse(reply, 415);
+    callers.set(request, { user: known.user, address });
+    if (awaited.has(request.raw)) reply.raw.writeContinue();
+    return undefined;
+  };
+}

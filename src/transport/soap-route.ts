@@ -1,0 +1,28 @@
+import type { Logger } from 'pino';
+import type { Caller, SoapCall } from '../core/call.ts';
+import type { Dispatch } from '../core/dispatch.ts';
+import { asAgentError } from '../core/errors.ts';
+import { type Answer, answerCall } from './soap/answer.ts';
+import { decodeBody } from './soap/charset.ts';
+import { readSoapCall } from './soap/reader.ts';
+
+/** From a request's bytes to its answer; never throws. */
+export type SoapRoute = (body: Buffer, content_type: string | undefined, caller: Caller) => Promise<Answer>;
+
+/** Makes the way of a SOAP request: charset, XML, dialect, dispatch, encoding. */
+export function createSoapRoute(dispatch: Dispatch, log: Logger): SoapRoute {
+  return async (body, content_type, caller) => {
+    let call: SoapCall;
+    try {
+      call = readSoapCall(decodeBody(body, content_type));
+    } catch (thrown) {
+      const error = asAgentError(thrown);
+      if (error.code === 'internal') log.error({ err: thrown, ...caller }, 'defect');
+      else log.info({ ...caller, outcome: error.code, message: error.message }, 'unreadable request');
+      return answerCall(undefined, error);
+    }
+    const answer = answerCall(call, await dispatch(call, caller));
+    if (answer.defect !== undefined) log.error({ err: answer.defect, ...caller }, 'defect');
+    return answer;
+  };
+}
