@@ -139,6 +139,9 @@ export function readXml(text: string, onRoot: (root: XmlElement) => void): XmlEl
     // saxes: `line:column: what is wrong: the name`; the name may be anything, and is left out.
     fail(/^\d+:\d+: ([^:]*[^:.])/.exec(error.message)?.[1] ?? 'it is not well-formed');
   });
+  parser.on('xmldecl', ({ version }) => {
+    if (version !== '1.0') fail('it is not XML 1.0');
+  });
   parser.on('doctype', () => fail('a DOCTYPE is not allowed'));
   parser.on('processinginstruction', () => fail('a processing instruction is not allowed'));
   parser.on('opentagstart', () => {
