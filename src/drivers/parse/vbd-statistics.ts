@@ -1,0 +1,32 @@
+const SECTORS_READ_FIELD = 2;
+const SECTORS_WRITTEN_FIELD = 6;
+
+/** Reads a counter file of sysfs, `84570\n`; undefined where it holds anything but a whole number. */
+export function parseCounter(text: string): number | undefined {
+  return /^[0-9]{1,20}\n?$/.test(text) ? Number(text) : undefined;
+}
+
+/** Adds up xen-blkback's `rd_sect` and `wr_sect` (512-byte sectors); undefined where either is not a number. */
+export function parseVbdSectors(rd_sect: string, wr_sect: string): number | undefined {
+  const read = parseCounter(rd_sect);
+  const written = parseCounter(wr_sect);
+  return read === undefined || written === undefined ? undefined : read + written;
+}
+
+/** Adds up the sectors read and written of a block device's `stat` (Documentation/block/stat). */
+export function parseBlockStat(text: string): number | undefined {
+  const fields = text.trim().split(/\s+/);
+  return parseVbdSectors(fields[SECTORS_READ_FIELD] ?? '', fields[SECTORS_WRITTEN_FIELD] ?? '');
+}
+
+/**
+ * Reads device mapper's name of a logical volume, `vg0-xen01`, in which hyphens of the names are doubled (lvm(8), "VALID NAMES").
+ *
+ * @returns the volume group and the volume, or undefined where the name is not of that form
+ */
+export function parseVolumeName(text: string): { volgroup: string; volume: string } | undefined {
+  const [, volgroup, volume] = /^((?:[^-\n]|--)+)-((?:[^-\n]|--)+)\n?$/.exec(text) ?? [];
+  if (volgroup === undefined || volume === undefined) return undefined;
+  const single = (name: string) => name.replaceAll('--', '-');
+  return { volgroup: single(volgroup), volume: single(volume) };
+}

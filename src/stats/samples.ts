@@ -1,0 +1,106 @@
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Config } from '../config/schema.ts';
+import type { CounterReader, Hypervisor, Samples } from '../core/ports.ts';
+import { createDeliveries } from './delivery.ts';
+import { createExclusive } from './exclusive.ts';
+import { diff } from './sample.ts';
+import { createSchedule } from './schedule.ts';
+import { openSpool, type Spool } from './spool.ts';
+import { createSpoolFolder, type Fault } from './spool-folder.ts';
+
+const EVERY_MINUTE = '* * * * *';
+const DELIVERY_WAIT_MS = 60_000;
+
+/** What the sampler is made of. */
+export interface SamplesOptions {
+  readonly hypervisor: Pick<Hypervisor, 'list' | 'find'>;
+  readonly counters: CounterReader;
+  readonly config: Pick<Config, 'state_dir' | 'perf_direction' | 'perf_retention'>;
+  readonly log: Logger;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+  /** A cron expression, with seconds where it has six fields. */
+  readonly schedule?: string;
+  /** How long a caller waits for another's delivery. */
+  readonly delivery_wait_ms?: number;
+  readonly fault?: Fault;
+}
+
+/** The sample spool with its sampler. */
+export interface Sampler extends Samples {
+  /** Opens the spool and begins to take samples. */
+  start(): Promise<void>;
+  /** Takes no more samples; one that is being taken is finished. */
+  stop(): Promise<void>;
+  /** Takes a sample now. Errors: `program_*` where Xen cannot be asked; the next sample covers the time. */
+  sampleNow(): Promise<void>;
+}
+
+/** Makes the {@link Sampler} of a node; its files are in state_dir/perfdata. */
+export function createSamples(options: SamplesOptions): Sampler {
+  const { hypervisor, counters, config, log, now = Date.now } = options;
+  const exclusive = createExclusive();
+
+  async function open() {
+    const folder = createSpoolFolder(join(config.state_dir, 'perfdata'), log, options.fault);
+    const spool = await openSpool({ folder, retention_days: config.perf_retention, log, now });
+    const wait_ms = options.delivery_wait_ms ?? DELIVERY_WAIT_MS;
+    return { spool, deliveries: createDeliveries({ spool, wait_ms }) };
+  }
+
+  let opened: ReturnType<typeof open> | undefined;
+  function ready(): ReturnType<typeof open> {
+    opened ??= open().catch((error: unknown) => {
+      opened = undefined;
+      throw error;
+    });
+    return opened;
+  }
+
+  async function takeSample(spool: Spool): Promise<void> {
+    const domains = await hypervisor.list();
+    const timestamp = now() / 1000;
+    const reading = await counters.read(domains);
+    const { sample, state } = diff(spool.state, reading, { timestamp, direction: config.perf_direction });
+    await spool.append(sample, state);
+  }
+
+  const sampleNow = () => exclusive(async () => takeSample((await ready()).spool));
+
+  async function sampleOrWarn(): Promise<void> {
+    try {
+      await sampleNow();
+    } catch (error) {
+      log.warn({ err: error }, 'no sample was taken; the next one covers its time');
+    }
+  }
+
+  const schedule = createSchedule(options.schedule ?? EVERY_MINUTE, sampleOrWarn, log);
+
+  return {
+    sampleNow,
+    async start() {
+      await ready();
+      await schedule.start();
+    },
+    async stop() {
+      await schedule.stop();
+      await exclusive(async () => undefined);
+    },
+    take: async (count) => (await ready()).deliveries.take(count),
+    async counters(vps) {
+      const domain = await hypervisor.find(vps);
+      const guest = domain && (await counters.read([domain])).guests[0];
+      return (
+        guest && {
+          cpu_seconds: guest.cpu_seconds,
+          vif_rx_bytes: guest.vif_rx_bytes ?? 0,
+          vif_tx_bytes: guest.vif_tx_bytes ?? 0,
+          root_sectors: guest.root?.sectors ?? 0,
+          swap_sectors: guest.swap?.sectors ?? 0,
+        }
+      );
+    },
+  };
+}
