@@ -1,0 +1,137 @@
+import { chmod, chown, lstat, mkdir, readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { Config } from '../config/schema.ts';
+import { AgentError } from '../core/errors.ts';
+import type { Accounts, PasswordFile } from '../core/ports.ts';
+import type { Runner } from '../core/runner.ts';
+import type { VpsId } from '../core/vps.ts';
+import { unlessMissing } from './missing.ts';
+import { type Owner, writeInOwnedFolder } from './owned-folder.ts';
+
+const TIMEOUT_MS = 20_000;
+/** The Unix group of all console users. */
+const GROUP = 'xenusers';
+/** The console users' login shell: the console of their VPS and nothing else. */
+const CONSOLE_SHELL = '/usr/bin/dtc-xen_userconsole';
+const ISO = /^[A-Za-z0-9][A-Za-z0-9._+-]*\.iso$/;
+/** crypt(3), SHA-512. */
+const SHA512 = /^\$6\$[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}$/;
+
+/** What the accounts driver needs. */
+export interface AccountsOptions {
+  readonly runner: Runner;
+  readonly config: Pick<Config, 'state_dir'>;
+  readonly htpasswd: Pick<PasswordFile, 'setPassword'>;
+}
+
+/** Makes {@link Accounts}: Unix users xenNN in group xenusers, with homes in state_dir/ttyssh_home. */
+export function createAccounts({ runner, config, htpasswd }: AccountsOptions): Accounts {
+  const homes = join(config.state_dir, 'ttyssh_home');
+  const homeOf = (vps: VpsId) => join(homes, vps.name);
+  const check = (label: string, program: string, args: readonly string[], input?: string) =>
+    runner.check({ label, program, args, timeout_ms: TIMEOUT_MS, ...(input === undefined ? {} : { input }) });
+
+  /** A line of the node's databases (getent(1): 2 is "not there"). */
+  async function getent(database: 'passwd' | 'group', name: string): Promise<string[] | undefined> {
+    const answer = await runner.check({
+      label: `getent ${database}`,
+      program: 'getent',
+      args: [database, name],
+      timeout_ms: TIMEOUT_MS,
+      ok_codes: [2],
+    });
+    return answer.exit_code === 0 ? answer.stdout.trim().split(':') : undefined;
+  }
+
+  /** The console user, who must be one: a password for any other account would let a customer into the node. */
+  async function consoleUser(vps: VpsId): Promise<Owner | undefined> {
+    const entry = await getent('passwd', vps.name);
+    if (!entry) return undefined;
+    const [, , uid = '', gid = '', , home = '', shell = ''] = entry;
+    const wrong = (what: string) =>
+      new AgentError(
+        'program_failed',
+        `The Unix user ${vps.name} is not the console user of a VPS (${what}); it was not touched.`,
+      );
+    if (!/^[1-9][0-9]{0,9}$/.test(uid) || !/^[0-9]{1,10}$/.test(gid)) throw wrong('its ids are odd');
+    if (basename(shell) !== basename(CONSOLE_SHELL)) throw wrong(`its login shell is ${shell}`);
+    if (home !== homeOf(vps)) throw wrong(`its home is ${home}`);
+    return { uid: Number(uid), gid: Number(gid) };
+  }
+
+  /** The home is the user's; one that is still root's was cut off in its making. */
+  async function ensureHome(home: string, { uid, gid }: Owner): Promise<void> {
+    await mkdir(homes, { recursive: true, mode: 0o755 });
+    const there = await unlessMissing(lstat(home), undefined);
+    if (!there) await mkdir(home, 0o700);
+    else if (!there.isDirectory())
+      throw new AgentError('program_failed', `${home} is not a folder; look what it is.`);
+    if (there && there.uid !== 0) return;
+    await chown(home, uid, gid);
+    await chmod(home, 0o750);
+  }
+
+  /** Makes what is missing of the console user; the login shell is there from the moment that the user is. */
+  async function ensureConsoleUser(vps: VpsId): Promise<Owner> {
+    if (!(await consoleUser(vps))) {
+      if (!(await getent('group', GROUP))) await check('groupadd', 'groupadd', ['--system', '--', GROUP]);
+      await check('useradd', 'useradd', [
+        ...['--home-dir', homeOf(vps), '--no-create-home', '--no-user-group', '--gid', GROUP],
+        ...['--shell', CONSOLE_SHELL, '--comment', `console of ${vps.name}`, '--', vps.name],
+      ]);
+    }
+    const owner = await consoleUser(vps);
+    if (!owner) {
+      throw new AgentError('program_failed', `useradd made no Unix user ${vps.name}; see getent passwd.`);
+    }
+    await ensureHome(homeOf(vps), owner);
+    return owner;
+  }
+
+  /** Passwords go to programs as a line of their input; validated at the edge too. */
+  function requireOneLine(password: string): void {
+    if (password !== '' && !/[\x00-\x1f\x7f]/.test(password)) return;
+    throw new AgentError('invalid_value', 'The password is empty, or holds control characters or line ends.');
+  }
+
+  async function isoFiles(vps: VpsId): Promise<string[]> {
+    const home = homeOf(vps);
+    const names = (await unlessMissing(readdir(home), [])).filter((name) => ISO.test(name)).sort();
+    const kinds = await Promise.all(names.map((name) => unlessMissing(lstat(join(home, name)), undefined)));
+    return names.filter((_, at) => kinds[at]?.isFile());
+  }
+
+  return {
+    isoFiles,
+
+    async isoPath(vps, file) {
+      return (await isoFiles(vps)).includes(file) ? join(homeOf(vps), file) : undefined;
+    },
+
+    async setConsolePassword(vps, password) {
+      requireOneLine(password);
+      await ensureConsoleUser(vps);
+      await check('chpasswd', 'chpasswd', [], `${vps.name}:${password}\n`);
+    },
+
+    async setSshKey(vps, key) {
+      const owner = await ensureConsoleUser(vps);
+      await writeInOwnedFolder(homeOf(vps), '.ssh', 'authorized_keys', `${key}\n`, owner);
+    },
+
+    setSoapPassword: (vps, password) => htpasswd.setPassword(vps.name, password),
+
+    async hashRootPassword(password) {
+      requireOneLine(password);
+      const { stdout } = await check(
+        'openssl passwd',
+        'openssl',
+        ['passwd', '-6', '-stdin'],
+        `${password}\n`,
+      );
+      const hash = stdout.trim();
+      if (SHA512.test(hash)) return hash;
+      throw new AgentError('program_output', 'openssl passwd answered something that is not a SHA-512 hash.');
+    },
+  };
+}

@@ -1,0 +1,185 @@
+import { link, lstat, mkdir, open, readdir, readlink, realpath, rm, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from '../config/schema.ts';
+import { syncFolder } from '../core/atomic-file.ts';
+import { AgentError } from '../core/errors.ts';
+import type { Disk, DiskStore } from '../core/ports.ts';
+import type { Runner } from '../core/runner.ts';
+import type { VpsId } from '../core/vps.ts';
+import { unlessMissing } from './missing.ts';
+import { lastWords } from './run.ts';
+
+const MIB = 1024 * 1024;
+const ASK_TIMEOUT_MS = 30_000;
+/** Reserving takes long only where the file system writes zeroes. */
+const RESERVE_TIMEOUT_MS = 240_000;
+
+/** Makes the {@link DiskStore} of image files: MOUNT/xenNN.img and MOUNT/xenNN.swap.img, 0600, wholly reserved. */
+export function createDiskFiles({
+  runner,
+  config,
+}: {
+  runner: Runner;
+  config: Pick<Config, 'provisioning_mount_point' | 'proc_dir'>;
+}): DiskStore {
+  const folder = config.provisioning_mount_point;
+  const names = (vps: VpsId) => ({ root: `${vps.name}.img`, swap: `${vps.name}.swap.img` });
+  /** Half-made images: one name per image, since its VPS's lock lets only one maker in; the next one clears it away. */
+  const unfinished = (name: string) => join(folder, `.${name}.new`);
+
+  /** Whether a process has the file open: qemu, mkfs, a copy. */
+  async function openInProcess(file: string): Promise<boolean> {
+    const unlessGone = <T>(reading: Promise<T>, otherwise: T) =>
+      unlessMissing(reading, otherwise).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ESRCH' || error.code === 'EACCES') return otherwise;
+        throw error;
+      });
+    for (const pid of await unlessGone(readdir(config.proc_dir), [])) {
+      if (!/^[0-9]+$/.test(pid)) continue;
+      const fds = join(config.proc_dir, pid, 'fd');
+      for (const fd of await unlessGone(readdir(fds), [])) {
+        if ((await unlessGone(readlink(join(fds, fd)), '')) === file) return true;
+      }
+    }
+    return false;
+  }
+
+  /** A guest or a mount uses an image through a loop device (Xen's block script makes one). */
+  async function isOpen(path: string): Promise<boolean> {
+    const file = await realpath(path);
+    const loops = await runner.check({
+      label: 'losetup -j',
+      program: 'losetup',
+      args: ['-j', file],
+      timeout_ms: ASK_TIMEOUT_MS,
+    });
+    return loops.stdout.trim() !== '' || (await openInProcess(file));
+  }
+
+  async function findDisk(name: string): Promise<Disk | undefined> {
+    const path = join(folder, name);
+    const there = await unlessMissing(stat(path), undefined);
+    if (!there) return undefined;
+    if (!there.isFile()) throw new AgentError('program_failed', `${path} is not a file; look what it is.`);
+    return { path, size_bytes: there.size, in_use: await isOpen(path) };
+  }
+
+  async function free_bytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
+  }
+
+  async function reserve(name: string, size_mb: number): Promise<void> {
+    const path = unfinished(name);
+    await rm(path, { force: true });
+    const handle = await open(path, 'wx', 0o600);
+    try {
+      const reserved = await runner.run({
+        label: 'fallocate',
+        program: 'fallocate',
+        args: ['-l', `${size_mb * MIB}`, '--', path],
+        timeout_ms: RESERVE_TIMEOUT_MS,
+      });
+      if (reserved.exit_code !== 0) {
+        const why = lastWords(reserved);
+        throw new AgentError(
+          /No space left|File too large/.test(why) ? 'no_space' : 'program_failed',
+          `${name}: ${size_mb} MB cannot be reserved in ${folder}: ${why}`,
+          { log: { ...reserved } },
+        );
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Gives a finished image its name, unless there is one of that name. */
+  async function publish(name: string): Promise<void> {
+    try {
+      await link(unfinished(name), join(folder, name));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      throw new AgentError(
+        'disks_exist',
+        `${join(folder, name)} has come to be meanwhile; it was not touched.`,
+      );
+    }
+  }
+
+  async function requireRemovable(name: string): Promise<void> {
+    const disk = await findDisk(name);
+    if (!disk?.in_use) return;
+    throw new AgentError(
+      'disks_in_use',
+      `${disk.path} was not removed: it is open on the node; see losetup -a and lsof.`,
+    );
+  }
+
+  const exists = async (name: string) =>
+    (await unlessMissing(lstat(join(folder, name)), undefined)) !== undefined;
+
+  return {
+    type: 'vbd',
+
+    async find(vps) {
+      const { root, swap } = names(vps);
+      return { type: 'vbd', root: await findDisk(root), swap: await findDisk(swap) };
+    },
+
+    async roundedSize_bytes(size_mb) {
+      return size_mb * MIB;
+    },
+
+    async create(vps, { root_mb, swap_mb }) {
+      await mkdir(folder, { recursive: true });
+      const { root, swap } = names(vps);
+      const missing: { name: string; size_mb: number }[] = [];
+      if (!(await exists(root))) missing.push({ name: root, size_mb: root_mb });
+      if (!(await exists(swap))) missing.push({ name: swap, size_mb: swap_mb });
+      const needed_mb = missing.reduce((sum, { size_mb }) => sum + size_mb, 0);
+      const free_mb = Math.floor((await free_bytes()) / MIB);
+      if (needed_mb > free_mb) {
+        throw new AgentError(
+          'no_space',
+          `${vps.name}: its disks need ${needed_mb} MB, and ${folder} has ${free_mb} MB free.`,
+        );
+      }
+      const published: string[] = [];
+      try {
+        for (const { name, size_mb } of missing) await reserve(name, size_mb);
+        for (const { name } of missing) {
+          await publish(name);
+          published.push(name);
+        }
+      } catch (error) {
+        for (const name of published) await rm(join(folder, name), { force: true });
+        throw error;
+      } finally {
+        for (const { name } of missing) await rm(unfinished(name), { force: true });
+        await syncFolder(folder);
+      }
+    },
+
+    async remove(vps) {
+      const { root, swap } = names(vps);
+      await requireRemovable(root);
+      await requireRemovable(swap);
+      for (const name of [swap, root]) {
+        await rm(unfinished(name), { force: true });
+        await requireRemovable(name);
+        await rm(join(folder, name), { force: true });
+      }
+      if (await exists('.')) await syncFolder(folder);
+    },
+
+    async free_mib() {
+      const bytes = await unlessMissing(free_bytes(), undefined);
+      if (bytes !== undefined) return Math.floor(bytes / MIB);
+      throw new AgentError(
+        'not_found',
+        `There is no folder ${folder}; see provisioning_mount_point in dtc-xen.conf.`,
+      );
+    },
+  };
+}

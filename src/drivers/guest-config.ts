@@ -1,0 +1,67 @@
+import { lstat, mkdir, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Config } from '../config/schema.ts';
+import { syncFolder, writeFileAtomic } from '../core/atomic-file.ts';
+import { AgentError } from '../core/errors.ts';
+import type { GuestConfigStore } from '../core/ports.ts';
+import type { VpsId } from '../core/vps.ts';
+import { renderGuestConfig } from './guest-config-text.ts';
+import { nodeName } from './host.ts';
+import { unlessMissing } from './missing.ts';
+
+/** Nobody but root reads a configuration that holds a password (`vncpasswd`). */
+const modeFor = (text: string) => (/passw/i.test(text) ? 0o600 : 0o644);
+
+/** Makes the {@link GuestConfigStore} of xen_dir: xenNN and the link auto/xenNN -> ../xenNN. */
+export function createGuestConfigs({
+  config,
+}: {
+  config: Pick<
+    Config,
+    'xen_dir' | 'node_name' | 'XEN_DOMU_HDD_DEV_TYPE' | 'XENU_EXTRA_PARM' | 'vif_bridge' | 'vps_mac_prefix'
+  >;
+}): GuestConfigStore {
+  const auto = join(config.xen_dir, 'auto');
+  const path = (vps: VpsId) => join(config.xen_dir, vps.name);
+
+  async function writeText(vps: VpsId, text: string): Promise<void> {
+    await mkdir(config.xen_dir, { recursive: true });
+    await writeFileAtomic(path(vps), text, modeFor(text));
+  }
+
+  return {
+    path,
+    writeText,
+
+    async exists(vps) {
+      return (await unlessMissing(lstat(path(vps), undefined))) !== undefined;
+    },
+
+    async write(guest) {
+      await writeText(guest.vps, renderGuestConfig(guest, { config, node: nodeName(config) }));
+    },
+
+    async enableAutostart(vps) {
+      const at = join(auto, vps.name);
+      await mkdir(auto, { recursive: true });
+      const there = await unlessMissing(lstat(at), undefined);
+      if (there && !there.isSymbolicLink()) {
+        throw new AgentError('program_failed', `${at} is not a link; look what it is, and remove it.`);
+      }
+      if (there && resolve(auto, await readlink(at)) === path(vps)) return;
+      const temporary = join(auto, `.${vps.name}.new`);
+      await rm(temporary, { force: true });
+      await symlink(join('..', vps.name), temporary);
+      await rename(temporary, at);
+      await syncFolder(auto);
+    },
+
+    async remove(vps) {
+      await rm(join(auto, vps.name), { force: true });
+      await rm(path(vps), { force: true });
+      for (const folder of [auto, config.xen_dir]) {
+        if (await unlessMissing(lstat(folder), undefined)) await syncFolder(folder);
+      }
+    },
+  };
+}

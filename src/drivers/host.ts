@@ -1,0 +1,86 @@
+import { access } from 'node:fs/promises';
+import { hostname, release } from 'node:os';
+import type { Config } from '../config/schema.ts';
+import { AgentError } from '../core/errors.ts';
+import { unlessMissing } from './missing.ts';
+
+const MIB = 1024 * 1024;
+
+/** The kernel that paravirtual guests boot. */
+export interface GuestKernel {
+  readonly kernel: string;
+  readonly initrd: string | undefined;
+  readonly release: string;
+  readonly modules: string;
+}
+
+/** The node's own memory and file system, in MiB. */
+export interface HostFigures {
+  readonly memory_total_mib: number;
+  readonly memory_free_mib: number;
+  readonly disk_size_mib: number;
+  readonly disk_free_mib: number;
+}
+
+/** The node's name: node_name, else its host name. */
+export function nodeName(config: Pick<Config, 'node_name'>): string {
+  return config.node_name === '' ? hostname() : config.node_name;
+}
+
+const exists = (path: string) =>
+  unlessMissing(
+    access(path).then(() => true),
+    false,
+  );
+
+/**
+ * Finds the guests' kernel: KERNELPATH and INITRDPATH, else the kernel that dom0 runs and the initrd that goes with it,
+ * where there is one.
+ *
+ * @throws AgentError not_found where there is no such kernel
+ */
+export async function guestKernel(
+  config: Pick<Config, 'KERNELPATH' | 'INITRDPATH' | 'KERNEL_RELEASE' | 'KMOD_PATH'>,
+  boot_dir = '/boot',
+): Promise<GuestKernel> {
+  const running = config.KERNEL_RELEASE === '' ? release() : config.KERNEL_RELEASE;
+  const kernel = config.KERNELPATH === '' ? `${boot_dir}/vmlinuz-${running}` : config.KERNELPATH;
+  if (!(await exists(kernel))) {
+    throw new AgentError(
+      'not_found',
+      `There is no kernel ${kernel} for guests; see KERNELPATH in dtc-xen.conf.`,
+    );
+  }
+  // A kernel of its own without an INITRDPATH boots without one: dom0's would not fit it.
+  const fitting = config.KERNELPATH === '' ? `${boot_dir}/initrd.img-${running}` : '';
+  const wanted = config.INITRDPATH === '' ? fitting : config.INITRDPATH;
+  const found = wanted !== '' && (await exists(wanted));
+  if (config.INITRDPATH !== '' && !found) {
+    throw new AgentError(
+      'not_found',
+      `There is no initrd ${wanted} for guests; see INITRDPATH in dtc-xen.conf.`,
+    );
+  }
+  return {
+    kernel,
+    initrd: found ? wanted : undefined,
+    release: running,
+    modules: config.KMOD_PATH === '' ? `/lib/modules/${running}` : config.KMOD_PATH,
+  };
+}
+
+/** Reads dom0's own memory, and the room of the file system that holds `folder`. */
+export async function hostFigures(folder: string): Promise<HostFigures> {
+  const { fsSize, mem } = await import('systeminformation');
+  const [memory, systems] = await Promise.all([mem(), fsSize()]);
+  const holds = (mount: string) => mount === '/' || folder === mount || folder.startsWith(`${mount}/`);
+  const [holder] = systems
+    .filter(({ mount }) => holds(mount))
+    .sort((one, other) => other.mount.length - one.mount.length);
+  return {
+    memory_total_mib: Math.floor(memory.total / MIB),
+    memory_free_mib: Math.floor(memory.available / MIB),
+    disk_size_mib: Math.floor((holder?.size ?? 0) / MIB),
+    disk_free_mib: Math.floor((holder?.available ?? 0) / MIB),
+  };
+}

@@ -1,0 +1,188 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentError } from '../core/errors.ts';
+import type { Hypervisor } from '../core/ports.ts';
+import type { Finished, Runner } from '../core/runner.ts';
+import { type Domain, type DomainPhase, domainPhase, type VpsId } from '../core/vps.ts';
+import { shareFresh } from './fresh-share.ts';
+import { parseXlInfo } from './parse/xl-info.ts';
+import { parseXlList } from './parse/xl-list.ts';
+import { explainXlFailure } from './xl-failures.ts';
+
+/** What the xl driver needs; the times are for tests. */
+export interface XlOptions {
+  readonly runner: Runner;
+  /** Between two looks at a domain that is going away. */
+  readonly poll_ms?: number;
+  /** For a call that only asks. */
+  readonly ask_timeout_ms?: number;
+  /** For `xl create`; a loser of a race for a disk takes 17 s on a slow node (transcript 206). */
+  readonly create_timeout_ms?: number;
+  /** For `xl shutdown`, which itself waits 60 s for the guest's acknowledgement. */
+  readonly shutdown_timeout_ms?: number;
+  readonly destroy_timeout_ms?: number;
+  /** How long a domain that should be going may stay in a phase that is not one of going. */
+  readonly settle_ms?: number;
+}
+
+/** Says what Xen has of the VPS now, as the end of a sentence. */
+function whatIsThere(vps: VpsId, domain: Domain | undefined): string {
+  if (!domain) return `Xen has no domain ${vps.name} now`;
+  const { domid, state } = domain;
+  return `Xen has ${vps.name} as domain ${domid}, state ${state} (${domainPhase(domain)})`;
+}
+
+/** The name of a VPS as an argument: a bare number or `Domain-0` would be the whole node's end (transcript 044). */
+function domainName(vps: VpsId): string {
+  if (/^xen[0-9]{1,5}$/.test(vps.name)) return vps.name;
+  throw new Error('not the name of a VPS');
+}
+
+/** Makes the {@link Hypervisor} of Xen's xl. */
+export function createXl({
+  runner,
+  poll_ms = 500,
+  ask_timeout_ms = 20_000,
+  create_timeout_ms = 150_000,
+  shutdown_timeout_ms = 75_000,
+  destroy_timeout_ms = 50_000,
+  settle_ms = 5_000,
+}: XlOptions): Hypervisor {
+  const xl = (command: string, args: readonly string[], timeout_ms: number): Promise<Finished> =>
+    runner.run({ label: `xl ${command}`, program: 'xl', args: [command, ...args], timeout_ms });
+
+  async function ask(command: string): Promise<string> {
+    const answer = await xl(command, [], ask_timeout_ms);
+    if (answer.exit_code === 0 && !answer.truncated) return answer.stdout;
+    const why = answer.exit_code === 0 ? 'its answer is too long' : explainXlFailure(answer);
+    throw new AgentError('program_failed', `xl ${command} failed (exit code ${answer.exit_code}): ${why}.`, {
+      log: { ...answer },
+    });
+  }
+
+  const list = shareFresh(async () => parseXlList(await ask('list')));
+  const find = async (vps: VpsId) => (await list()).find(({ name }) => name === domainName(vps));
+
+  /** What is there after a change went wrong: a look that fails too must not hide the first failure. */
+  async function lookAgain(vps: VpsId): Promise<{ there: Domain | undefined; told: string }> {
+    try {
+      const there = await find(vps);
+      return { there, told: whatIsThere(vps, there) };
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error;
+      return {
+        there: undefined,
+        told: `what is there now cannot be seen (${error.message.replace(/\.$/, '')})`,
+      };
+    }
+  }
+
+  /** Runs a change; where it fails or does not end, looks again and hands over what is there. */
+  async function change(vps: VpsId, command: string, args: readonly string[], timeout_ms: number) {
+    let finished: Finished;
+    try {
+      finished = await xl(command, args, timeout_ms);
+    } catch (error) {
+      if (!(error instanceof AgentError) || error.code !== 'program_timeout') throw error;
+      const { there, told } = await lookAgain(vps);
+      const seconds = Math.round(timeout_ms / 1000);
+      const message = `${vps.name}: xl ${command} did not end within ${seconds} s and was killed; ${told}.`;
+      const log = error.log === undefined ? {} : { log: error.log };
+      return { there, failure: new AgentError('program_timeout', message, { cause: error, ...log }) };
+    }
+    if (finished.exit_code === 0) return { there: undefined, failure: undefined };
+    const { there, told } = await lookAgain(vps);
+    const message = `${vps.name}: xl ${command} failed (exit code ${finished.exit_code}): ${explainXlFailure(finished)}; ${told}.`;
+    return { there, failure: new AgentError('program_failed', message, { log: { ...finished } }) };
+  }
+
+  /**
+   * Waits until the domain is gone. A reboot gives a new id: then it came back. `stays` names what is wrong with a phase
+   * that the domain has stayed in for `settle_ms`; a domain passes through any of them on its way down.
+   */
+  async function waitUntilGone(
+    vps: VpsId,
+    before: Domain,
+    wait_ms: number,
+    stays: (phase: DomainPhase) => AgentError | undefined,
+  ): Promise<void> {
+    const started = performance.now();
+    let phase: DomainPhase | undefined;
+    let phase_since = started;
+    for (;;) {
+      const domain = await find(vps);
+      if (!domain) return;
+      if (domain.domid !== before.domid) {
+        throw new AgentError(
+          'program_failed',
+          `${vps.name} went down and was started again as domain ${domain.domid}; see who did, or its on_poweroff.`,
+        );
+      }
+      const now = performance.now();
+      if (phase !== domainPhase(domain)) {
+        phase = domainPhase(domain);
+        phase_since = now;
+      }
+      const wrong = now - phase_since >= settle_ms ? stays(phase) : undefined;
+      if (wrong) throw wrong;
+      const left_ms = wait_ms - (now - started);
+      if (left_ms <= 0) {
+        throw new AgentError(
+          'program_timeout',
+          `${vps.name} is not gone after ${Math.round(wait_ms / 1000)} s: ${whatIsThere(vps, domain)}.`,
+        );
+      }
+      await sleep(Math.min(poll_ms, left_ms));
+    }
+  }
+
+  async function requireDomain(vps: VpsId): Promise<Domain> {
+    const domain = await find(vps);
+    if (domain) return domain;
+    throw new AgentError('vps_not_running', `${vps.name} is not running: Xen has no such domain.`);
+  }
+
+  return {
+    list,
+    find,
+
+    async create(vps, config_path) {
+      domainName(vps);
+      const { failure, there } = await change(vps, 'create', [config_path], create_timeout_ms);
+      if (!failure) return;
+      if (there && failure.code === 'program_failed') {
+        throw new AgentError('vps_running', failure.message, failure.log ? { log: failure.log } : {});
+      }
+      throw failure;
+    },
+
+    async shutdown(vps, wait_ms) {
+      const domain = await requireDomain(vps);
+      const before = domainPhase(domain);
+      if (before === 'running' || before === 'paused' || before === 'building') {
+        const { failure, there } = await change(vps, 'shutdown', [domainName(vps)], shutdown_timeout_ms);
+        if (failure && there && domainPhase(there) === before) throw failure;
+      }
+      await waitUntilGone(vps, domain, wait_ms, (phase) =>
+        phase === 'crashed' || phase === 'preserved'
+          ? new AgentError(
+              'program_failed',
+              `${vps.name} is down, but its configuration keeps its domain ${domain.domid} (${phase}); destroy it.`,
+            )
+          : undefined,
+      );
+    },
+
+    async destroy(vps, wait_ms) {
+      const domain = await requireDomain(vps);
+      const { failure } = await change(vps, 'destroy', [domainName(vps)], destroy_timeout_ms);
+      // A destroy while Xen tears the domain down already fails, though the domain goes (transcript 209).
+      await waitUntilGone(vps, domain, wait_ms, (phase) =>
+        phase === 'stopping' || phase === 'paused' ? undefined : failure,
+      );
+    },
+
+    async freeMemory_mib() {
+      return parseXlInfo(await ask('info')).free_memory_mib;
+    },
+  };
+}
