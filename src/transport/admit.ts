@@ -8,30 +8,26 @@ const WORDS: Readonly<Record<number, string>> = Object.freeze({
   400: 'bad request\n',
   401: '',
   404: 'not found\n',
-  408: 'request not complete in time\n',
   413: 'request too large\n',
   415: 'media type or content coding not supported\n',
   429: 'too many failed logins\n',
-  431: 'request header too large\n',
   500: 'internal error\n',
   503: 'not available now\n',
 });
 
-/** A refusal in a few words: no path, stack or version. A status without words of its own is told as a 400 or a 500. */
-export function refusal(status: number): { status: number; body: string } {
-  const told = status in WORDS ? status : status < 500 ? 400 : 500;
-  return { status: told, body: WORDS[told] ?? '' };
-}
-
-/** Refuses a request; where more of it may come, the connection ends with the answer. */
+/**
+ * Refuses a request in a few words: no path, stack or version. Where more of it may come, the connection ends with the
+ * answer. A status without words of its own is told as 400 or 500.
+ */
 export function refuse(reply: FastifyReply, status: number, retry_after_s?: number): FastifyReply {
-  const told = refusal(status);
+  const told = status in WORDS ? status : status < 500 ? 400 : 500;
+  const words = WORDS[told] ?? '';
   const { method } = reply.request;
   if (method !== 'GET' && method !== 'HEAD') reply.header('connection', 'close');
-  if (told.status === 401) reply.header('www-authenticate', 'Basic realm="dtc-xen", charset="UTF-8"');
+  if (told === 401) reply.header('www-authenticate', 'Basic realm="dtc-xen", charset="UTF-8"');
   if (retry_after_s !== undefined) reply.header('retry-after', String(retry_after_s));
-  if (told.body !== '') reply.type('text/plain; charset=utf-8');
-  return reply.code(told.status).send(told.body);
+  if (words !== '') reply.type('text/plain; charset=utf-8');
+  return reply.code(told).send(words);
 }
 
 /** The callers of requests that were let in. */

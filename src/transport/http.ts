@@ -6,7 +6,7 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify }
 import type { Logger } from 'pino';
 import type { Caller } from '../core/call.ts';
 import type { Dispatch } from '../core/dispatch.ts';
-import { createAdmission, refusal, refuse } from './admit.ts';
+import { createAdmission, refuse } from './admit.ts';
 import type { Authenticate } from './auth.ts';
 import { Connections } from './connections.ts';
 import { addressUsed } from './own-address.ts';
@@ -65,18 +65,20 @@ export interface HttpServer {
 const SOAP_PATHS = ['/', '/soap'];
 const EXPIRY_WARNING_MS = 30 * 86_400_000;
 
-function statusOfClientError(code: string | undefined): number {
+/** The status for what breaks HTTP; undefined where the connection itself broke, or its TLS handshake did. */
+function statusOfClientError(code = ''): number | undefined {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 408;
-  return code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
+  if (code === 'HPE_HEADER_OVERFLOW') return 431;
+  return code.startsWith('HPE_') ? 400 : undefined;
 }
 
 /** Answers what is not HTTP, or does not come to its end, and ends the connection. */
 function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  const status = statusOfClientError(error.code);
+  if (status === undefined || !socket.writable) {
     socket.destroy();
     return;
   }
-  const { status } = refusal(statusOfClientError(error.code));
   socket.write(`HTTP/1.1 ${status} Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
   socket.destroySoon();
 }
