@@ -1,0 +1,76 @@
+import { readFile } from 'node:fs/promises';
+import type { Companion, CompanionCommand, Runner } from '../core/runner.ts';
+import type { JobFolder } from './folder.ts';
+import { JOB_MARK } from './leftovers.ts';
+
+/** How a job's process is started. */
+export interface LaunchOptions {
+  readonly runner: Runner;
+  /** The configuration's key: `auto` is systemd where it is process 1. */
+  readonly job_runner: 'auto' | 'systemd' | 'detached';
+  /** The program that calls `runJob`; the job's folder is put behind it. */
+  readonly job_command: readonly string[];
+  /** Colon-separated folders; a transient unit does not inherit ours. */
+  readonly program_path: string;
+}
+
+/** A dead job's folder may be looked at, under its lock, at the moment that its process starts: then this waits. */
+const LOCK_WAIT_S = '10';
+
+/**
+ * The job's process as process 1 of a PID namespace with mounts of its own, under the job's lock: when it dies, the kernel
+ * kills what it started and takes its mounts down, and only then is the lock free.
+ */
+function contained(folder: JobFolder, job_command: readonly string[]): string[] {
+  return [
+    ...['flock', '--timeout', LOCK_WAIT_S, '--conflict-exit-code', '75', '--', folder.lock_path],
+    ...[
+      'unshare',
+      '--mount',
+      '--propagation',
+      'slave',
+      '--pid',
+      '--fork',
+      '--kill-child',
+      '--mount-proc',
+      '--',
+    ],
+    ...job_command,
+    folder.path,
+  ];
+}
+
+function asTransientUnit(folder: JobFolder, program_path: string): string[] {
+  const output = `append:${folder.process_log_path}`;
+  return [
+    ...['--quiet', '--collect', '--no-ask-password', `--unit=dtc-xen-job-${folder.id}`],
+    ...[`--description=${folder.vps.name}: job ${folder.id}`, '--slice=dtc-xen-jobs.slice'],
+    ...['--service-type=exec', '--property=KillMode=control-group', '--property=TimeoutStopSec=30'],
+    ...[`--property=StandardOutput=${output}`, `--property=StandardError=${output}`],
+    ...[`--setenv=PATH=${program_path}`, '--setenv=LC_ALL=C', '--setenv=HOME=/root'],
+    ...[`--setenv=${JOB_MARK}=${folder.id}`, '--'],
+  ];
+}
+
+/** Whether systemd is process 1. */
+async function systemdRuns(): Promise<boolean> {
+  return (await readFile('/proc/1/comm', 'utf8')).trim() === 'systemd';
+}
+
+/** Starts a job's process, which outlives this one; a companion that ends at once need not mean that the job did. */
+export async function launch(folder: JobFolder, options: LaunchOptions): Promise<Companion> {
+  const { runner, job_runner, job_command, program_path } = options;
+  const inside = contained(folder, job_command);
+  const bySystemd = job_runner === 'systemd' || (job_runner === 'auto' && (await systemdRuns()));
+  const [program = '', ...args] = bySystemd
+    ? ['systemd-run', ...asTransientUnit(folder, program_path), ...inside]
+    : inside;
+  const command: CompanionCommand = {
+    label: `job ${folder.id}`,
+    program,
+    args,
+    env: { [JOB_MARK]: folder.id },
+    output_path: folder.process_log_path,
+  };
+  return runner.start(command);
+}

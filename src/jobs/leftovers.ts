@@ -1,0 +1,124 @@
+import { readdir, readFile, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Runner } from '../core/runner.ts';
+import type { VpsId } from '../core/vps.ts';
+
+/** The variable that marks every process of a job; its value is the job's ID. */
+export const JOB_MARK = 'DTC_XEN_JOB';
+
+/** Where a VPS's root is mounted while it is worked on. */
+export function mountPoint(mount_dir: string, vps: VpsId): string {
+  return join(mount_dir, vps.number);
+}
+
+/** What {@link createLeftovers} needs. */
+export interface LeftoverOptions {
+  readonly runner: Runner;
+  /** provisioning_mount_point: mount points and image files are in it. */
+  readonly mount_dir: string;
+}
+
+/** Takes down what a job leaves. */
+export interface Leftovers {
+  /** Kills every process that carries the job's mark, but this one, and waits until they are gone. Returns how many there were. */
+  killProcesses(job_id: string): Promise<number>;
+  /** Unmounts whatever is mounted at the VPS's mount point or below, and detaches its images' loop devices. Returns what was. */
+  unmount(vps: VpsId): Promise<string[]>;
+}
+
+const KILL_WAIT_MS = 5_000;
+const UMOUNT_TIMEOUT_MS = 60_000;
+const GONE = new Set(['ENOENT', 'ESRCH', 'EACCES']);
+
+async function unlessGone<T>(work: Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (GONE.has((error as NodeJS.ErrnoException).code ?? '')) return otherwise;
+    throw error;
+  }
+}
+
+async function markedProcesses(job_id: string): Promise<number[]> {
+  const mark = `${JOB_MARK}=${job_id}`;
+  const marked: number[] = [];
+  for (const name of await readdir('/proc')) {
+    if (!/^[0-9]+$/.test(name) || Number(name) === process.pid) continue;
+    const environment = await unlessGone(readFile(`/proc/${name}/environ`, 'latin1'), '');
+    if (environment.split('\0').includes(mark)) marked.push(Number(name));
+  }
+  return marked;
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** Mount points of /proc/self/mountinfo at `top` or below it, the last mounted first (proc(5): field 5, octal escapes). */
+export function mountsBelow(mountinfo: string, top: string): string[] {
+  return mountinfo
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .map((path) =>
+      path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))),
+    )
+    .filter((path) => path === top || path.startsWith(`${top}/`))
+    .reverse();
+}
+
+/** Makes {@link Leftovers} for this host's processes and this process's mount namespace. */
+export function createLeftovers({ runner, mount_dir }: LeftoverOptions): Leftovers {
+  async function loopDevices(image: string): Promise<string[]> {
+    const { stdout } = await runner.check({
+      label: 'losetup',
+      program: 'losetup',
+      args: ['--noheadings', '--output', 'NAME', '--associated', image],
+      timeout_ms: UMOUNT_TIMEOUT_MS,
+    });
+    return stdout.split('\n').filter((name) => name !== '');
+  }
+
+  return {
+    async killProcesses(job_id) {
+      let pids = await markedProcesses(job_id);
+      const found = pids.length;
+      const until = Date.now() + KILL_WAIT_MS;
+      while (pids.length > 0 && Date.now() < until) {
+        for (const pid of pids) kill(pid);
+        await sleep(20);
+        pids = await markedProcesses(job_id);
+      }
+      return found;
+    },
+
+    async unmount(vps) {
+      const root = await unlessGone(realpath(mount_dir), mount_dir);
+      const taken = mountsBelow(await readFile('/proc/self/mountinfo', 'utf8'), mountPoint(root, vps));
+      for (const path of taken) {
+        await runner.check({
+          label: 'umount',
+          program: 'umount',
+          args: ['--', path],
+          timeout_ms: UMOUNT_TIMEOUT_MS,
+        });
+      }
+      for (const image of [`${vps.name}.img`, `${vps.name}.swap.img`]) {
+        for (const device of await loopDevices(join(root, image))) {
+          await runner.check({
+            label: 'losetup --detach',
+            program: 'losetup',
+            args: ['--detach', device],
+            timeout_ms: UMOUNT_TIMEOUT_MS,
+          });
+          taken.push(device);
+        }
+      }
+      return taken;
+    },
+  };
+}
