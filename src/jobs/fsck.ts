@@ -1,0 +1,48 @@
+import { AgentError } from '../core/errors.ts';
+import { type IdleDisksDeps, idleDisks } from './idle-disks.ts';
+import type { JobOrder, Step } from './plan.ts';
+
+const FSCK_TIMEOUT_MS = 6 * 3_600_000;
+
+/** Bits of fsck's exit code (e2fsck(8), "EXIT CODE"); what has none of the bits from 8 on is an answer about the disk. */
+const FIXED = 1;
+const FIXED_AND_REBOOT = 2;
+const LEFT_UNCORRECTED = 4;
+const ANSWERS = [1, 2, 3, 4, 5, 6, 7];
+
+/**
+ * Tells what an exit code below 8 of `fsck.ext4 -f -p` means.
+ *
+ * @throws AgentError program_failed where errors are left
+ */
+export function fsckVerdict(vps_name: string, disk_path: string, exit_code: number): string {
+  if (exit_code & LEFT_UNCORRECTED) {
+    throw new AgentError(
+      'program_failed',
+      `The root file system of ${vps_name} has errors that cannot be fixed without asking: leave it stopped, and run fsck.ext4 -f ${disk_path} on the node (exit code ${exit_code}).`,
+    );
+  }
+  if (exit_code & (FIXED | FIXED_AND_REBOOT)) {
+    return `Errors on the root file system of ${vps_name} were found and fixed (exit code ${exit_code}).`;
+  }
+  return `The root file system of ${vps_name} is clean.`;
+}
+
+/** The steps of a check of the root file system; the VPS must be stopped, which is looked at immediately before. */
+export function fsckPlan(deps: IdleDisksDeps): (order: JobOrder<'fsck'>) => Step[] {
+  return ({ vps, request }) => [
+    {
+      name: 'fsck',
+      async run(step) {
+        const { root } = await idleDisks(deps, vps, request.image_type, 'cannot be checked');
+        const { exit_code } = await step.script('fsck-disk', [root], {
+          timeout_ms: FSCK_TIMEOUT_MS,
+          ok_codes: ANSWERS,
+        });
+        const verdict = fsckVerdict(vps.name, root, exit_code);
+        step.log(verdict);
+        return verdict;
+      },
+    },
+  ];
+}

@@ -1,0 +1,41 @@
+import { AgentError } from '../core/errors.ts';
+import type { DiskStore, Hypervisor, ImageType } from '../core/ports.ts';
+import type { VpsId } from '../core/vps.ts';
+import { requireDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
+
+/** What looking at a VPS's disks reaches. */
+export interface IdleDisksDeps {
+  readonly hypervisor: Hypervisor;
+  readonly disks: Readonly<Record<ImageType, DiskStore>>;
+}
+
+/** Paths of both disks of a VPS that nothing uses. */
+export interface IdleDisks {
+  readonly type: ImageType;
+  readonly root: string;
+  readonly swap: string;
+}
+
+/**
+ * The disks of a VPS, once it is sure that nothing uses them: no domain of that name in any state, no disk open. Called by
+ * a job under the VPS's lock, immediately before it changes them.
+ *
+ * @throws AgentError vps_running, disks_missing, disks_in_use
+ */
+export async function idleDisks(
+  { hypervisor, disks }: IdleDisksDeps,
+  vps: VpsId,
+  type: ImageType,
+  cannot: string,
+): Promise<IdleDisks> {
+  const found = await requireDisks(disks, vps, type);
+  if (!found.root || !found.swap) {
+    throw new AgentError(
+      'disks_missing',
+      `${vps.name} ${cannot}: its ${found.root ? 'swap' : 'root'} disk is missing; make it with setupLVMDisks first.`,
+    );
+  }
+  requireUnused(vps, found, cannot);
+  await requireStopped(hypervisor, vps, cannot);
+  return { type, root: found.root.path, swap: found.swap.path };
+}

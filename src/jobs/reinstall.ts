@@ -1,0 +1,158 @@
+import type { Config } from '../config/schema.ts';
+import { AgentError, asAgentError } from '../core/errors.ts';
+import type { GuestConfigStore } from '../core/ports.ts';
+import { type IdleDisks, type IdleDisksDeps, idleDisks } from './idle-disks.ts';
+import type { JobOrder, Step, StepContext } from './plan.ts';
+import { baseConfigArgs, type GuestKernel, networkArgs, templateArgs } from './reinstall-args.ts';
+import { findTemplate, isProgram, type Template } from './template-hooks.ts';
+
+/** What a reinstall reaches. */
+export interface ReinstallDeps extends IdleDisksDeps {
+  readonly config: Config;
+  readonly guests: GuestConfigStore;
+  /** A host name: guests are named below it. */
+  readonly node_name: string;
+  /** Finds the kernel that guests boot; throws not_found where there is none. */
+  readonly kernel: () => Promise<GuestKernel>;
+}
+
+/** The system that the agent installs by itself. */
+const BUILT_IN = 'debian';
+const MINUTE_MS = 60_000;
+const SHORT_MS = 10 * MINUTE_MS;
+const INSTALL_MS = 120 * MINUTE_MS;
+const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/;
+const CANNOT = 'cannot be reinstalled';
+
+/** What the first step finds out, and the later ones go by. */
+interface Site {
+  readonly kernel: GuestKernel;
+  readonly disks: IdleDisks;
+  readonly template: Template | undefined;
+}
+
+/** How far an installation has come: what a failure means for the disks. */
+const FATE = {
+  untouched: 'Nothing was changed: the disks are as they were.',
+  unfinished: 'Its disks were made anew and hold an unfinished system: mend the cause, and reinstall it.',
+  installed: 'The system is whole on its disks, but it cannot be started: mend the cause, and reinstall it.',
+} as const;
+
+/**
+ * The steps of an installation, under the VPS's lock. From the moment that the disks are made anew until the last step, the
+ * VPS has no configuration in /etc/xen: nothing can start a system that is not whole.
+ */
+export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'>) => Step[] {
+  const { config, guests, node_name } = deps;
+
+  return ({ vps, request, secret, mount_point }) => {
+    let fate: keyof typeof FATE = 'untouched';
+    let site: Site | undefined;
+    const built_in = request.os === BUILT_IN;
+    const system = built_in ? `Debian ${config.debian_release}` : request.os;
+
+    async function look(): Promise<Site> {
+      if (secret === undefined) {
+        throw new AgentError('internal', 'The root password was lost with an earlier attempt.');
+      }
+      if (!HOST_NAME.test(node_name)) {
+        throw new AgentError(
+          'invalid_value',
+          "The node's name is no host name; set node_name in dtc-xen.conf.",
+        );
+      }
+      const template = built_in ? undefined : await findTemplate(config.os_dir, request.os);
+      const last = config.custom_postinstall_script;
+      if (last !== '' && !(await isProgram(last))) {
+        throw new AgentError('not_found', `custom_postinstall_script ${last} is missing, or cannot be run.`);
+      }
+      const kernel = await deps.kernel();
+      const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
+      return { kernel, disks, template };
+    }
+
+    /** A step that knows the site, and whose failure says what became of the disks. */
+    function step(name: string, run: (ctx: StepContext, at: Site) => Promise<unknown>): Step {
+      return {
+        name,
+        async run(ctx) {
+          try {
+            site ??= await look();
+            const said = await run(ctx, site);
+            return typeof said === 'string' ? said : undefined;
+          } catch (thrown) {
+            const { code, message, cause, log } = asAgentError(thrown);
+            throw new AgentError(code, `${message} ${FATE[fate]}`, { cause, ...(log ? { log } : {}) });
+          }
+        },
+      };
+    }
+
+    const hook = (ctx: StepContext, program: string, at: Site) =>
+      ctx.script(
+        'reinstall-hook',
+        [program, ...templateArgs({ vps, request, mount_point, config, node_name, ...at })],
+        {
+          timeout_ms: INSTALL_MS,
+        },
+      );
+
+    async function bootstrap(ctx: StepContext, { template, ...at }: Site): Promise<void> {
+      if (template) {
+        await hook(ctx, template.install_os, { template, ...at });
+        return;
+      }
+      const args = ['--root', mount_point, '--release', config.debian_release];
+      if (config.debian_repo !== '') args.push('--mirror', config.debian_repo);
+      if (config.debian_added_debs !== '') args.push('--packages', config.debian_added_debs);
+      await ctx.script('reinstall-bootstrap', args, { timeout_ms: INSTALL_MS });
+    }
+
+    return [
+      step('check', async (ctx) => ctx.log(`${vps.name} is stopped, and nothing uses its disks`)),
+      step('mkfs', async (ctx) => {
+        const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
+        fate = 'unfinished';
+        await guests.remove(vps);
+        await ctx.script('reinstall-mkfs', ['--root', disks.root, '--swap', disks.swap], {
+          timeout_ms: SHORT_MS,
+        });
+      }),
+      step('mount', (ctx, { disks }) =>
+        ctx.script('reinstall-mount', ['--root', disks.root, '--on', mount_point], { timeout_ms: SHORT_MS }),
+      ),
+      step('bootstrap', bootstrap),
+      step('configure', (ctx, at) => {
+        if (at.template?.custom_os) return hook(ctx, at.template.custom_os, at);
+        const args = baseConfigArgs({ vps, request, mount_point, config, node_name, ...at });
+        return ctx.script('reinstall-base-config', args, { timeout_ms: SHORT_MS });
+      }),
+      step('password', (ctx) =>
+        ctx.script('reinstall-root-password', ['--root', mount_point], {
+          input: `${secret}\n`,
+          timeout_ms: SHORT_MS,
+        }),
+      ),
+      step('network', (ctx, at) => {
+        if (at.template?.setup_network) return hook(ctx, at.template.setup_network, at);
+        return ctx.script('reinstall-network', networkArgs(mount_point, request), { timeout_ms: SHORT_MS });
+      }),
+      step('customize', async (ctx, at) => {
+        const programs = [at.template?.last_stage_custom, config.custom_postinstall_script];
+        for (const program of programs) if (program) await hook(ctx, program, at);
+      }),
+      step('unmount', async (ctx) => {
+        await ctx.script('reinstall-umount', [mount_point], { timeout_ms: SHORT_MS });
+        fate = 'installed';
+      }),
+      step('guest', async (ctx, { kernel, disks }) => {
+        const { memory_mb, nics } = request;
+        await guests.write({ vps, memory_mb, nics, disks, kernel: kernel.kernel, initrd: kernel.initrd });
+        await guests.enableAutostart(vps);
+        const done = `${system} is installed on ${vps.name}; startVPS boots it.`;
+        ctx.log(done);
+        return done;
+      }),
+    ];
+  };
+}

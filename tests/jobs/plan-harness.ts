@@ -1,0 +1,72 @@
+import { join, resolve } from 'node:path';
+import type { Domain, VpsId } from '../../src/core/vps.ts';
+import { parseVpsId } from '../../src/core/vps.ts';
+import { createRunner } from '../../src/drivers/run.ts';
+import type { Step, StepContext } from '../../src/jobs/plan.ts';
+
+/** The project's own scripts. */
+export const SCRIPTS = resolve(import.meta.dirname, '../../scripts');
+
+/** Where Debian keeps programs. */
+export const PROGRAM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** A VPS by its number. */
+export function vpsOf(number: string): VpsId {
+  const vps = parseVpsId(number);
+  if (!vps) throw new Error(`${number} is no VPS`);
+  return vps;
+}
+
+/** A hypervisor that answers `find` and `list` with these domains, and can do nothing else. */
+export function hypervisorWith(domains: readonly Domain[]) {
+  const no = () => Promise.reject(new Error('this hypervisor changes nothing'));
+  return {
+    list: () => Promise.resolve(domains),
+    find: (vps: VpsId) => Promise.resolve(domains.find(({ name }) => name === vps.name)),
+    create: no,
+    shutdown: no,
+    destroy: no,
+    freeMemory_mib: no,
+  };
+}
+
+/** What came of a plan that was run here, in this process. */
+export interface PlanRun {
+  readonly begun: string[];
+  readonly log: string;
+  readonly message: string | undefined;
+  readonly error: Error | undefined;
+}
+
+/** Runs steps one after the other with the real scripts (or those of another folder) until one fails. */
+export async function runPlan(steps: readonly Step[], scripts_dir = SCRIPTS): Promise<PlanRun> {
+  const runner = createRunner({ path: PROGRAM_PATH });
+  const begun: string[] = [];
+  let log = '';
+  let message: string | undefined;
+  const ctx: StepContext = {
+    signal: new AbortController().signal,
+    log: (line) => {
+      log += `${line}\n`;
+    },
+    script: (name, args, options) =>
+      runner.check({
+        label: `script ${name}`,
+        program: join(scripts_dir, name),
+        args,
+        ...options,
+        onOutput: (chunk) => {
+          log += chunk.toString();
+        },
+      }),
+  };
+  for (const step of steps) {
+    begun.push(step.name);
+    try {
+      message = (await step.run(ctx)) ?? message;
+    } catch (error) {
+      return { begun, log, message, error: error as Error };
+    }
+  }
+  return { begun, log, message, error: undefined };
+}
