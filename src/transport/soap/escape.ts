@@ -27,5 +27,5 @@ export function xsdDouble(value: number): string {
  * @throws RangeError where it is no whole number
  */
 export function xsdInteger(value: number): string {
-  return BigInt(value).toString();
+  return Number.isSafeInteger(value) ? `${value}` : BigInt(value).toString();
 }

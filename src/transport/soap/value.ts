@@ -47,7 +47,7 @@ function typeOf(element: XmlElement): { uri: string; local: string } | undefined
   const type = attributeIn(element, SCHEMA_INSTANCES, 'type')?.trim();
   if (type === undefined) return undefined;
   const colon = type.indexOf(':');
-  const uri = element.resolve(colon === -1 ? '' : type.slice(0, colon));
+  const uri = element.scope.lookUp(colon === -1 ? '' : type.slice(0, colon));
   if (uri === undefined && colon !== -1) throw malformedAt(element, 'the prefix of its type is not declared');
   return { uri: uri ?? '', local: type.slice(colon + 1) };
 }
