@@ -1,0 +1,250 @@
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { type Logger, pino } from 'pino';
+import type { Config } from './config/schema.ts';
+import type { Ports } from './core/context.ts';
+import { createDispatch } from './core/dispatch.ts';
+import { AgentError } from './core/errors.ts';
+import type { FileLocks } from './core/ports.ts';
+import { createRegistry } from './core/registry.ts';
+import type { Runner } from './core/runner.ts';
+import { createAccounts } from './drivers/accounts.ts';
+import { ensureCertificate } from './drivers/certificate.ts';
+import { createCounters } from './drivers/counters.ts';
+import { createDiskFiles } from './drivers/disk-files.ts';
+import { createFileLocks, createVpsLocks } from './drivers/flock.ts';
+import { createGuestConfigs } from './drivers/guest-config.ts';
+import { guestKernel, nodeName } from './drivers/host.ts';
+import { createPasswordFile } from './drivers/htpasswd.ts';
+import { createPasswordHasher } from './drivers/htpasswd-hash.ts';
+import { createLvm } from './drivers/lvm.ts';
+import { createRunner } from './drivers/run.ts';
+import { createTemplates } from './drivers/templates.ts';
+import { createXl } from './drivers/xl.ts';
+import { fsckPlan } from './jobs/fsck.ts';
+import { createJobs, type JobKeeper } from './jobs/jobs.ts';
+import { reinstallPlan } from './jobs/reinstall.ts';
+import { runJob } from './jobs/run-job.ts';
+import { operations } from './operations/index.ts';
+import { createSamples, type Sampler } from './stats/samples.ts';
+import { createAuthenticator } from './transport/auth.ts';
+import { createHttpServer } from './transport/http.ts';
+import { generateWsdl } from './transport/soap/wsdl.ts';
+import { readTls } from './transport/tls.ts';
+
+const RECOVERY_INTERVAL_MS = 30_000;
+
+/** A configuration, and the file that it came from: a job's process reads it anew. */
+export interface AppOptions {
+  readonly config: Config;
+  readonly config_file: string;
+}
+
+/** The agent's log: JSON lines on standard output, for journald. */
+export function createLog(config: Pick<Config, 'log_level'>): Logger {
+  return pino({ level: config.log_level, base: null, formatters: { level: (level) => ({ level }) } });
+}
+
+/** The drivers, behind their ports; nothing runs yet. */
+interface Drivers extends Omit<Ports, 'jobs' | 'samples'> {
+  readonly runner: Runner;
+  readonly file_locks: FileLocks;
+  readonly passwords: ReturnType<typeof createPasswordFile>;
+}
+
+function createDrivers(config: Config, log: Logger): Drivers {
+  const runner = createRunner({
+    path: config.program_path,
+    onFinished: (call) => log.debug(call, 'program'),
+  });
+  const file_locks = createFileLocks(runner);
+  const passwords = createPasswordFile({
+    path: join(config.etc_dir, 'htpasswd'),
+    hasher: createPasswordHasher(runner, join(config.scripts_dir, 'dtc-xen-crypt')),
+    locks: file_locks,
+    lock_path: join(config.run_dir, 'htpasswd.lock'),
+  });
+  return {
+    runner,
+    file_locks,
+    passwords,
+    hypervisor: createXl({ runner }),
+    disks: { lvm: createLvm({ runner, config }), vbd: createDiskFiles({ runner, config }) },
+    guests: createGuestConfigs({ config }),
+    accounts: createAccounts({ runner, config, htpasswd: passwords }),
+    templates: createTemplates({ config }),
+    locks: createVpsLocks({ run_dir: config.run_dir, locks: file_locks }),
+  };
+}
+
+function createJobKeeper({ config, config_file }: AppOptions, { runner, file_locks }: Drivers): JobKeeper {
+  const [program = ''] = process.argv.slice(1);
+  return createJobs({
+    runner,
+    locks: file_locks,
+    job_runner: config.job_runner,
+    job_command: [
+      process.execPath,
+      ...process.execArgv,
+      resolve(program),
+      '--config',
+      resolve(config_file),
+      'job',
+    ],
+    program_path: config.program_path,
+    state_dir: config.state_dir,
+    mount_dir: config.provisioning_mount_point,
+  });
+}
+
+function createSampler(config: Config, { hypervisor }: Drivers, log: Logger): Sampler {
+  return createSamples({ hypervisor, counters: createCounters({ config, log }), config, log });
+}
+
+async function makeFolders(config: Config): Promise<void> {
+  for (const folder of [config.state_dir, config.run_dir, config.provisioning_mount_point]) {
+    await mkdir(folder, { recursive: true, mode: 0o711 });
+  }
+}
+
+/** The running daemon. */
+export interface Agent {
+  /** Reads the certificate anew; connections stay. */
+  reload(): Promise<void>;
+  /** Takes no new calls, lets running ones finish, and ends; jobs go on. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the daemon: settles what was cut off, takes samples, listens.
+ *
+ * @throws Error saying what an admin must mend: the certificate, the port, a folder
+ */
+export async function startAgent({ config, config_file, log }: AppOptions & { log: Logger }): Promise<Agent> {
+  await makeFolders(config);
+  const drivers = createDrivers(config, log);
+  const { etc_dir, cert_passphrase: passphrase } = config;
+  const made = await ensureCertificate({
+    etc_dir,
+    node_name: nodeName(config),
+    passphrase,
+    runner: drivers.runner,
+  });
+  if (made) log.info({ etc_dir }, 'made a self-signed certificate');
+
+  const jobs = createJobKeeper({ config, config_file }, drivers);
+  const settle = async () => {
+    for (const job of await jobs.recover())
+      log.warn({ job: job.id, vps: job.vps }, job.message ?? 'a job was cut off');
+  };
+  await settle();
+  const recovery = setInterval(
+    () => settle().catch((error: unknown) => log.error({ err: error }, 'dead jobs cannot be settled')),
+    RECOVERY_INTERVAL_MS,
+  );
+
+  const samples = createSampler(config, drivers, log);
+  const registry = createRegistry(operations);
+  const server = createHttpServer({
+    config,
+    tls: () => readTls(etc_dir, passphrase),
+    authenticate: createAuthenticator({ passwords: drivers.passwords, log }),
+    dispatch: createDispatch({ registry, config, ports: { ...drivers, jobs, samples }, log }),
+    wsdl: (address) => generateWsdl(registry, address),
+    log,
+  });
+  await samples.start();
+  const { address, port } = await server.listen();
+  log.info({ address, port, pid: process.pid }, 'listening');
+
+  return {
+    async reload() {
+      await server.reload();
+    },
+    async close() {
+      log.info('stopping: no new calls; jobs go on');
+      clearInterval(recovery);
+      await server.close();
+      await samples.stop();
+      log.info('stopped');
+    },
+  };
+}
+
+/** The process of a job: runs it in its folder to its end. Returns the exit code: 0 succeeded, 1 failed. */
+export async function runJobHere({ config, folder }: AppOptions & { folder: string }): Promise<number> {
+  const log = pino({ level: 'silent' });
+  const drivers = createDrivers(config, log);
+  const cancel = new AbortController();
+  process.on('SIGTERM', () => cancel.abort());
+  process.on('SIGINT', () => cancel.abort());
+  const { hypervisor, disks, guests } = drivers;
+  const status = await runJob(folder, {
+    runner: drivers.runner,
+    locks: drivers.locks,
+    plans: {
+      reinstall: reinstallPlan({
+        config,
+        guests,
+        hypervisor,
+        disks,
+        node_name: nodeName(config),
+        kernel: () => guestKernel(config),
+      }),
+      fsck: fsckPlan({ hypervisor, disks }),
+    },
+    scripts_dir: config.scripts_dir,
+    mount_dir: config.provisioning_mount_point,
+    signal: cancel.signal,
+    onDefect: (thrown) =>
+      process.stderr.write(`${thrown instanceof Error ? thrown.stack : String(thrown)}\n`),
+  });
+  return status.state === 'succeeded' ? 0 : 1;
+}
+
+/**
+ * Does one operation here and now, as the admin, under the same locks and refusals as the daemon. The value `-` is read
+ * from standard input, for passwords. Prints the answer as JSON, or the refusal. Returns the exit code.
+ */
+export async function callByHand({
+  config,
+  config_file,
+  operation,
+  values,
+}: AppOptions & { operation: string; values: readonly string[] }): Promise<number> {
+  await makeFolders(config);
+  const log = pino({ level: 'silent' });
+  const drivers = createDrivers(config, log);
+  const jobs = createJobKeeper({ config, config_file }, drivers);
+  const sampler = createSampler(config, drivers, log);
+  const samples = {
+    counters: sampler.counters,
+    take: () =>
+      Promise.reject(
+        new AgentError('not_allowed', 'The running daemon alone hands out samples; ask it over SOAP.'),
+      ),
+  };
+  const dispatch = createDispatch({
+    registry: createRegistry(operations),
+    config,
+    ports: { ...drivers, jobs, samples },
+    log,
+  });
+  const params = [];
+  for (const [i, value] of values.entries()) {
+    const given = value === '-' ? (await text(process.stdin)).replace(/\r?\n$/, '') : value;
+    params.push({ name: `v${i + 1}`, value: given });
+  }
+  const outcome = await dispatch(
+    { dialect: 'modern', soap: '1.1', operation, namespace: '', params },
+    { user: config.admin_user, address: 'this node' },
+  );
+  if (!outcome.ok) {
+    process.stderr.write(`${outcome.error.code}: ${outcome.error.message}\n`);
+    return 1;
+  }
+  process.stdout.write(`${JSON.stringify(outcome.output, undefined, 2)}\n`);
+  await outcome.answered(true);
+  return 0;
+}
