@@ -23,6 +23,7 @@ export const SCHEMA_INSTANCES: readonly string[] = Object.freeze([
   'http://www.w3.org/1999/XMLSchema-instance',
 ]);
 
-/** What the prefixes `xml` and `xmlns` stand for, always (Namespaces in XML 1.0, section 3). */
+/** What the prefix `xml` stands for, always (Namespaces in XML 1.0, section 3). */
 export const XML_NAMESPACE = 'http://www.w3.org/XML/1998/namespace';
+/** What the prefix `xmlns` stands for, always. */
 export const XMLNS_NAMESPACE = 'http://www.w3.org/2000/xmlns/';
