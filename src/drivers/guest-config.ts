@@ -34,7 +34,7 @@ export function createGuestConfigs({
     writeText,
 
     async exists(vps) {
-      return (await unlessMissing(lstat(path(vps), undefined))) !== undefined;
+      return (await unlessMissing(lstat(path(vps)), undefined)) !== undefined;
     },
 
     async write(guest) {

@@ -164,8 +164,8 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
       ms: ms(),
     });
     if (killed_by) {
-      const seconds = Math.round(command.timeout_ms / 1000);
-      const why = killed_by === 'timeout' ? `did not end within ${seconds} s` : 'was cancelled';
+      const why =
+        killed_by === 'timeout' ? `did not end within ${command.timeout_ms / 1000} s` : 'was cancelled';
       throw new AgentError('program_timeout', `${command.label} ${why} and was killed.`, { log });
     }
     if (child.pid === undefined) {

@@ -60,7 +60,10 @@ export function createXl({
   }
 
   const list = shareFresh(async () => parseXlList(await ask('list')));
-  const find = async (vps: VpsId) => (await list()).find(({ name }) => name === domainName(vps));
+  const find = async (vps: VpsId) => {
+    const wanted = domainName(vps);
+    return (await list()).find(({ name }) => name === wanted);
+  };
 
   /** What is there after a change went wrong: a look that fails too must not hide the first failure. */
   async function lookAgain(vps: VpsId): Promise<{ there: Domain | undefined; told: string }> {
@@ -84,8 +87,7 @@ export function createXl({
     } catch (error) {
       if (!(error instanceof AgentError) || error.code !== 'program_timeout') throw error;
       const { there, told } = await lookAgain(vps);
-      const seconds = Math.round(timeout_ms / 1000);
-      const message = `${vps.name}: xl ${command} did not end within ${seconds} s and was killed; ${told}.`;
+      const message = `${vps.name}: xl ${command} did not end within ${timeout_ms / 1000} s and was killed; ${told}.`;
       const log = error.log === undefined ? {} : { log: error.log };
       return { there, failure: new AgentError('program_timeout', message, { cause: error, ...log }) };
     }
@@ -128,7 +130,7 @@ export function createXl({
       if (left_ms <= 0) {
         throw new AgentError(
           'program_timeout',
-          `${vps.name} is not gone after ${Math.round(wait_ms / 1000)} s: ${whatIsThere(vps, domain)}.`,
+          `${vps.name} is not gone after ${wait_ms / 1000} s: ${whatIsThere(vps, domain)}.`,
         );
       }
       await sleep(Math.min(poll_ms, left_ms));

@@ -1,0 +1,124 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { lastWords } from '../../src/drivers/run.ts';
+import { createSmallPrograms, type SmallPrograms } from './small-programs.ts';
+
+let programs: SmallPrograms;
+beforeEach(() => {
+  programs = createSmallPrograms();
+});
+afterEach(() => programs.cleanup());
+
+const run = (
+  program: string,
+  more: { args?: string[]; timeout_ms?: number; input?: string; signal?: AbortSignal } = {},
+) => programs.runner.run({ label: `test ${program}`, program, args: [], timeout_ms: 10_000, ...more });
+
+/** Whether a process lives; a zombie that nobody has reaped does not. */
+function lives(pid: number): boolean {
+  if (!existsSync(`/proc/${pid}/stat`)) return false;
+  return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+}
+
+async function gone(pid: number): Promise<boolean> {
+  for (let tries = 0; tries < 50; tries += 1) {
+    if (!lives(pid)) return true;
+    await sleep(20);
+  }
+  return false;
+}
+
+describe('the runner', () => {
+  it('hands over arguments as they are, in a small environment', async () => {
+    programs.add('show', 'printf "%s|" "$@"; env | sort');
+    const { stdout, exit_code } = await run('show', { args: ['a b', '$(id)', '; rm -rf /', '*', ''] });
+    expect(exit_code).toBe(0);
+    expect(stdout).toMatch(/^a b\|\$\(id\)\|; rm -rf \/\|\*\|\|/);
+    expect(stdout).toContain('LC_ALL=C\n');
+    expect(stdout).not.toContain('VITEST');
+  });
+
+  it('keeps both streams and any exit code; check makes an error of it', async () => {
+    programs.add('fail', 'echo out; echo "the disk is full" >&2; exit 7');
+    expect(await run('fail')).toMatchObject({ exit_code: 7, stdout: 'out\n', stderr: 'the disk is full\n' });
+    const command = { label: 'test fail', program: 'fail', args: [], timeout_ms: 5_000 };
+    await expect(programs.runner.check(command)).rejects.toMatchObject({
+      code: 'program_failed',
+      message: 'test fail failed (exit code 7): the disk is full',
+    });
+    expect((await programs.runner.check({ ...command, ok_codes: [7] })).exit_code).toBe(7);
+  });
+
+  it('gives input, and bears a program that does not read it', async () => {
+    programs.add('count', 'wc -c');
+    programs.add('deaf', 'exec <&-; exit 3');
+    expect((await run('count', { input: 'x'.repeat(200_000) })).stdout.trim()).toBe('200000');
+    expect((await run('deaf', { input: 'x'.repeat(2_000_000) })).exit_code).toBe(3);
+    expect((await run('count')).stdout.trim()).toBe('0');
+  });
+
+  it('caps what it keeps, says so, and still reads the program to its end', async () => {
+    programs.add('much', 'head -c 3000000 /dev/zero | tr "\\0" x; echo done >&2');
+    const { stdout, stderr, truncated } = await run('much');
+    expect(stdout).toHaveLength(64 * 1024);
+    expect(stderr).toBe('done\n');
+    expect(truncated).toBe(true);
+  });
+
+  it('ends the whole group when time is up, and those who ignore SIGTERM too', async () => {
+    const pids = join(programs.root, 'pids');
+    programs.add('hang', `trap '' TERM; (trap '' TERM; sleep 100) & echo $! $$ > '${pids}'; sleep 100`);
+    const started = performance.now();
+    await expect(run('hang', { timeout_ms: 300 })).rejects.toMatchObject({
+      code: 'program_timeout',
+      message: 'test hang did not end within 0.3 s and was killed.',
+    });
+    expect(performance.now() - started).toBeLessThan(6_000);
+    for (const pid of readFileSync(pids, 'utf8').split(' ').map(Number)) expect(await gone(pid)).toBe(true);
+  });
+
+  it('ends a program whose caller gives up, and starts none for one who has', async () => {
+    programs.add('hang', 'sleep 100');
+    const controller = new AbortController();
+    const running = run('hang', { signal: controller.signal });
+    setTimeout(() => controller.abort(), 100);
+    await expect(running).rejects.toMatchObject({
+      code: 'program_timeout',
+      message: 'test hang was cancelled and was killed.',
+    });
+    await expect(run('hang', { signal: controller.signal })).rejects.toMatchObject({
+      code: 'program_timeout',
+    });
+  });
+
+  it('does not wait for a daemon that the program leaves behind, and leaves it alone', async () => {
+    const pid_file = join(programs.root, 'pid');
+    programs.add('leave', `sleep 30 & echo $! > '${pid_file}'; echo started`);
+    const started = performance.now();
+    expect((await run('leave')).stdout).toBe('started\n');
+    expect(performance.now() - started).toBeLessThan(5_000);
+    const pid = Number(readFileSync(pid_file, 'utf8'));
+    expect(lives(pid)).toBe(true);
+    process.kill(pid);
+  });
+
+  it('tells what is not installed, not to be executed, or was ended by a signal', async () => {
+    await expect(run('nosuch')).rejects.toMatchObject({ code: 'program_missing' });
+    programs.add('plain', 'exit 0');
+    writeFileSync(join(programs.root, 'bin', 'noexec'), 'x', { mode: 0o644 });
+    await expect(run('noexec')).rejects.toMatchObject({ code: 'program_missing' });
+    programs.add('suicide', 'kill -9 $$');
+    await expect(run('suicide')).rejects.toMatchObject({
+      code: 'program_failed',
+      message: 'test suicide was ended by SIGKILL.',
+    });
+  });
+
+  it('makes one printable line of last words', () => {
+    expect(lastWords({ stdout: '', stderr: '' })).toBe('it said nothing');
+    expect(lastWords({ stdout: 'a', stderr: 'b\n\x1b[31mc\x07\n\n' })).toBe('[31mc');
+    expect(lastWords({ stdout: '', stderr: 'x'.repeat(500) })).toHaveLength(203);
+  });
+});
