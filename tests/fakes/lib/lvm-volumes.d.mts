@@ -1,0 +1,2 @@
+export const EXTENT: number;
+export function lvmUuid(): string;

@@ -1,0 +1,166 @@
+// Volume groups of sparse files: ROOT/dev/VG/NAME is a link to ROOT/dev/dm-N, as udev makes it.
+
+import { randomInt } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+
+export const EXTENT = 4 * 1024 * 1024;
+/** Enough of a removed volume's front to hold what blkid would find there. */
+const REMAINS = 64 * 1024;
+const UUID_LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
+
+export class LvmError extends Error {
+  constructor(text, exit = 5) {
+    super(text);
+    this.exit = exit;
+  }
+}
+
+export const lvmUuid = () =>
+  [6, 4, 4, 4, 4, 4, 6]
+    .map((length) => Array.from({ length }, () => UUID_LETTERS[randomInt(UUID_LETTERS.length)]).join(''))
+    .join('-');
+
+export const extents = (lv) => lv.segments.reduce((sum, [, length]) => sum + length, 0);
+export const freeExtents = (vg) => vg.extents - vg.lvs.reduce((sum, lv) => sum + extents(lv), 0);
+
+export function volumeGroup(state, name) {
+  const vg = state.vgs[name];
+  if (!vg) throw new LvmError(`Volume group "${name}" not found\nCannot process volume group ${name}`);
+  return vg;
+}
+
+/** `vg0/xen01` or a path of a device node -> [vg, lv]; undefined where it is neither. */
+export function splitName(root, text) {
+  const dev = [`${root}/dev/`, '/dev/'].find((prefix) => text.startsWith(prefix)) ?? '';
+  const [vg, lv, more] = text.slice(dev.length).split('/');
+  return vg && lv && more === undefined ? [vg, lv] : undefined;
+}
+
+export function volume(state, vg_name, lv_name) {
+  const lv = volumeGroup(state, vg_name).lvs.find((each) => each.name === lv_name);
+  if (!lv) throw new LvmError(`Failed to find logical volume "${vg_name}/${lv_name}"`);
+  return lv;
+}
+
+export const nodePath = (root, lv) => join(root, 'dev', `dm-${lv.minor}`);
+const linkPath = (root, vg, lv) => join(root, 'dev', vg, lv.name);
+const storePath = (root, lv) => join(root, 'state', 'inactive', lv.uuid);
+
+/** Makes the device node and its link appear. */
+export function activate(root, vg_name, lv) {
+  if (existsSync(storePath(root, lv))) renameSync(storePath(root, lv), nodePath(root, lv));
+  mkdirSync(dirname(linkPath(root, vg_name, lv)), { recursive: true });
+  symlinkSync(`../dm-${lv.minor}`, linkPath(root, vg_name, lv));
+  lv.active = true;
+}
+
+export function deactivate(root, vg_name, lv) {
+  mkdirSync(dirname(storePath(root, lv)), { recursive: true });
+  rmSync(linkPath(root, vg_name, lv));
+  renameSync(nodePath(root, lv), storePath(root, lv));
+  lv.active = false;
+}
+
+export function relink(root, vg_name, lv, name) {
+  if (lv.active) rmSync(linkPath(root, vg_name, lv));
+  lv.name = name;
+  if (lv.active) symlinkSync(`../dm-${lv.minor}`, linkPath(root, vg_name, lv));
+}
+
+/** Takes the lowest free extents; several segments where no run is long enough. */
+function allocate(vg, count) {
+  const used = vg.lvs.flatMap((lv) => lv.segments).sort(([a], [b]) => a - b);
+  const segments = [];
+  let at = 0;
+  let missing = count;
+  for (const [start, length] of [...used, [vg.extents, 0]]) {
+    const room = Math.min(start - at, missing);
+    if (room > 0) {
+      segments.push([at, room]);
+      missing -= room;
+    }
+    at = start + length;
+  }
+  return segments;
+}
+
+/** What blkid finds at the front of a file: `{ type, offset }`, or undefined. */
+export function signature(path) {
+  const head = Buffer.alloc(REMAINS);
+  const fd = openSync(path, 'r');
+  try {
+    readSync(fd, head, 0, REMAINS, 0);
+  } finally {
+    closeSync(fd);
+  }
+  if (head.readUInt16LE(1080) === 0xef53) return { type: 'ext4', offset: 1080 };
+  if (head.toString('latin1', 4086, 4096) === 'SWAPSPACE2') return { type: 'swap', offset: 4086 };
+  return undefined;
+}
+
+/** Clears the first `length` bytes. */
+export function zeroFront(path, length) {
+  const fd = openSync(path, 'r+');
+  try {
+    writeSync(fd, Buffer.alloc(length), 0, length, 0);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Makes a volume of `count` extents, active; its front holds what the extents' last owner left there. */
+export function addVolume(root, state, vg_name, name, count) {
+  const vg = state.vgs[vg_name];
+  const segments = allocate(vg, count);
+  const taken = new Set(
+    state.vgs ? Object.values(state.vgs).flatMap((each) => each.lvs.map((lv) => lv.minor)) : [],
+  );
+  let minor = 0;
+  while (taken.has(minor)) minor += 1;
+  const io = { rd_req: 0, rd_sect: 0, wr_req: 0, wr_sect: 0 };
+  const lv = { name, uuid: lvmUuid(), minor, segments, active: false, io };
+  const path = nodePath(root, lv);
+  const remains = join(root, 'state', 'remains', vg_name, String(segments[0][0]));
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, existsSync(remains) ? readFileSync(remains) : '');
+  rmSync(remains, { force: true });
+  truncateSync(path, count * EXTENT);
+  vg.lvs.push(lv);
+  vg.lvs.sort((a, b) => (a.name < b.name ? -1 : 1));
+  activate(root, vg_name, lv);
+  return lv;
+}
+
+export function growVolume(root, vg, lv, count) {
+  lv.segments.push(...allocate(vg, count - extents(lv)));
+  truncateSync(lv.active ? nodePath(root, lv) : storePath(root, lv), count * EXTENT);
+}
+
+/** Removes a volume. Its extents keep their first bytes, as on a real disk. */
+export function dropVolume(root, state, vg_name, lv) {
+  const path = lv.active ? nodePath(root, lv) : storePath(root, lv);
+  const remains = join(root, 'state', 'remains', vg_name, String(lv.segments[0][0]));
+  const fd = openSync(path, 'r+');
+  ftruncateSync(fd, REMAINS);
+  closeSync(fd);
+  mkdirSync(dirname(remains), { recursive: true });
+  if (lv.active) rmSync(linkPath(root, vg_name, lv));
+  renameSync(path, remains);
+  const vg = state.vgs[vg_name];
+  vg.lvs = vg.lvs.filter((each) => each !== lv);
+}

@@ -1,0 +1,208 @@
+// The fake lvcreate, lvremove, lvrename, lvextend, lvchange.
+import { indented, lvmArguments, tellLvm } from './lvm-arguments.mjs';
+import { longSize, parseSize } from './lvm-sizes.mjs';
+import {
+  activate,
+  addVolume,
+  deactivate,
+  dropVolume,
+  EXTENT,
+  extents,
+  freeExtents,
+  growVolume,
+  LvmError,
+  nodePath,
+  relink,
+  signature,
+  splitName,
+  volume,
+  volumeGroup,
+  zeroFront,
+} from './lvm-volumes.mjs';
+import { isOpen, openBy } from './open-files.mjs';
+import { err, NotKnown, out, sleep, withState } from './store.mjs';
+
+const ZEROED = 4096;
+const YES = ['-y', '--yes'];
+const SIZE = ['-L', '--size:'];
+const RUN_HELP = (program) => `Run \`${program} --help' for more information.`;
+
+const say = (text) => out(indented(text));
+
+function checkName(program, name) {
+  if (/^[a-zA-Z0-9_.+][-a-zA-Z0-9_.+]*$/.test(name) && name !== '.' && name !== '..') return;
+  throw new LvmError(`Logical volume name "${name}" is invalid.\n${RUN_HELP(program)}`, 3);
+}
+
+function target(root, program, text) {
+  const found = text === undefined ? undefined : splitName(root, text);
+  if (!found) throw new NotKnown(`${program} of ${text ?? 'nothing'} is not part of the fake`);
+  return found;
+}
+
+/** Whole extents for a size; LVM says so where it had to round up. */
+function wholeExtents(bytes) {
+  const count = Math.ceil(bytes / EXTENT);
+  if (count === 0) throw new NotKnown('a size of 0 is not part of the fake');
+  if (count * EXTENT !== bytes) say(`Rounding up size to full physical extent ${longSize(count * EXTENT)}`);
+  return count;
+}
+
+async function lvcreate(root, args) {
+  const { options, operands } = lvmArguments('lvcreate', args, [
+    YES,
+    SIZE,
+    ['-l', '--extents:'],
+    ['-n', '--name:'],
+    ['-W', '--wipesignatures:'],
+    ['-Z', '--zero:'],
+  ]);
+  const [vg_name, ...more] = operands;
+  const { name, size } = options;
+  if (!vg_name || !name || more.length > 0 || (size === undefined) === (options.extents === undefined)) {
+    throw new NotKnown('lvcreate without -n NAME, one of -L and -l, and one VG is not part of the fake');
+  }
+  checkName('lvcreate', name);
+  if (options.extents !== undefined && !/^[1-9][0-9]*$/.test(options.extents)) {
+    throw new NotKnown(`lvcreate -l ${options.extents} is not part of the fake`);
+  }
+  const bytes = size === undefined ? Number(options.extents) * EXTENT : parseSize(size);
+  return withState(root, (state) => {
+    const vg = volumeGroup(state, vg_name);
+    const count = wholeExtents(bytes);
+    if (vg.lvs.some((lv) => lv.name === name)) {
+      throw new LvmError(`Logical Volume "${name}" already exists in volume group "${vg_name}"`);
+    }
+    const free = freeExtents(vg);
+    if (count > free) {
+      throw new LvmError(
+        `Volume group "${vg_name}" has insufficient free space (${free} extents): ${count} required.`,
+      );
+    }
+    const lv = addVolume(root, state, vg_name, name, count);
+    const path = nodePath(root, lv);
+    const found = options.wipesignatures === 'n' ? undefined : signature(path);
+    if (found && !options.yes) {
+      const device = `${root}/dev/${vg_name}/${name}`;
+      dropVolume(root, state, vg_name, lv);
+      err(
+        `WARNING: ${found.type} signature detected on ${device} at offset ${found.offset}. Wipe it? [y/n]: [n]\n`,
+      );
+      throw new LvmError(
+        `Aborted wiping of ${found.type}.\n1 existing signature left on the device.\nFailed to wipe signatures on logical volume ${vg_name}/${name}.\nAborting. Failed to wipe start of new LV.`,
+      );
+    }
+    if (found) {
+      say(`Wiping ${found.type} signature on ${root}/dev/${vg_name}/${name}.`);
+      zeroFront(path, found.offset + 512);
+    }
+    if (options.zero !== 'n') zeroFront(path, ZEROED);
+    say(`Logical volume "${name}" created.`);
+    return 0;
+  });
+}
+
+async function removeOne(root, text, { yes, force }) {
+  const [vg_name, lv_name] = target(root, 'lvremove', text);
+  const look = (state) => {
+    const lv = volume(state, vg_name, lv_name);
+    const { guest, loop, mounted } = openBy(state, nodePath(root, lv));
+    return { lv, mounted, open: guest || loop, busy_ms: state.timing.lvm_busy_ms };
+  };
+  const first = await withState(root, look);
+  if (first.open && !first.mounted) await sleep(first.busy_ms);
+  return withState(root, (state) => {
+    const { lv, open, mounted } = look(state);
+    if (mounted) throw new LvmError(`Logical volume ${vg_name}/${lv_name} contains a filesystem in use.`);
+    if (open) throw new LvmError(`Logical volume ${vg_name}/${lv_name} in use.`);
+    if (!yes && !force) {
+      if (!lv.active) throw new NotKnown('lvremove of an inactive volume without -y is not part of the fake');
+      err(`Do you really want to remove active logical volume ${vg_name}/${lv_name}? [y/n]: [n]\n`);
+      throw new LvmError(`Logical volume ${vg_name}/${lv_name} not removed.`);
+    }
+    dropVolume(root, state, vg_name, lv);
+    say(`Logical volume "${lv_name}" successfully removed.`);
+    return 0;
+  });
+}
+
+async function lvremove(root, args) {
+  const { options, operands } = lvmArguments('lvremove', args, [YES, ['-f', '--force']]);
+  if (operands.length === 0) target(root, 'lvremove', undefined);
+  let worst = 0;
+  for (const each of operands) {
+    worst = Math.max(worst, await removeOne(root, each, options).catch(tellLvm));
+  }
+  return worst;
+}
+
+async function lvrename(root, args) {
+  const { operands } = lvmArguments('lvrename', args, [YES]);
+  const [vg_name, from] = operands.length === 3 ? operands : target(root, 'lvrename', operands[0]);
+  const last = operands.at(-1);
+  const to = splitName(root, last)?.[1] ?? last;
+  if (operands.length < 2 || operands.length > 3)
+    throw new NotKnown('lvrename takes VG OLD NEW, or VG/OLD NEW');
+  checkName('lvrename', to);
+  return withState(root, (state) => {
+    const vg = volumeGroup(state, vg_name);
+    if (vg.lvs.some((lv) => lv.name === to)) {
+      throw new LvmError(`Logical Volume "${to}" already exists in volume group "${vg_name}"`);
+    }
+    const lv = vg.lvs.find((each) => each.name === from);
+    if (!lv) throw new NotKnown('what lvrename says of an unknown volume is not part of the fake');
+    relink(root, vg_name, lv, to);
+    vg.lvs.sort((a, b) => (a.name < b.name ? -1 : 1));
+    say(`Renamed "${from}" to "${to}" in volume group "${vg_name}"`);
+    return 0;
+  });
+}
+
+async function lvextend(root, args) {
+  const { options, operands } = lvmArguments('lvextend', args, [YES, SIZE]);
+  const [vg_name, lv_name] = target(root, 'lvextend', operands[0]);
+  if (options.size === undefined) throw new NotKnown('lvextend without -L is not part of the fake');
+  const adds = options.size.startsWith('+');
+  const bytes = parseSize(options.size.slice(adds ? 1 : 0));
+  return withState(root, (state) => {
+    const vg = volumeGroup(state, vg_name);
+    const lv = volume(state, vg_name, lv_name);
+    const had = extents(lv);
+    const count = wholeExtents(bytes) + (adds ? had : 0);
+    if (count <= had) {
+      throw new LvmError(`New size given (${count} extents) not larger than existing size (${had} extents)`);
+    }
+    const free = freeExtents(vg);
+    if (count - had > free) {
+      throw new LvmError(
+        `Insufficient free space: ${count - had} extents needed, but only ${free} available`,
+      );
+    }
+    growVolume(root, vg, lv, count);
+    say(
+      `Size of logical volume ${vg_name}/${lv_name} changed from ${longSize(had * EXTENT)} (${had} extents) to ${longSize(count * EXTENT)} (${count} extents).`,
+    );
+    say(`Logical volume ${vg_name}/${lv_name} successfully resized.`);
+    return 0;
+  });
+}
+
+async function lvchange(root, args) {
+  const { options, operands } = lvmArguments('lvchange', args, [YES, ['-a', '--activate:']]);
+  const [vg_name, lv_name] = target(root, 'lvchange', operands[0]);
+  if (!['y', 'n'].includes(options.activate))
+    throw new NotKnown('lvchange without -ay or -an is not part of the fake');
+  return withState(root, (state) => {
+    const lv = volume(state, vg_name, lv_name);
+    if (options.activate === 'n' && isOpen(state, nodePath(root, lv))) {
+      throw new LvmError(`Logical volume ${vg_name}/${lv_name} in use.`);
+    }
+    if (options.activate === 'y' && !lv.active) activate(root, vg_name, lv);
+    if (options.activate === 'n' && lv.active) deactivate(root, vg_name, lv);
+    return 0;
+  });
+}
+
+const PROGRAMS = { lvcreate, lvremove, lvrename, lvextend, lvchange };
+
+export const main = (root, program, args) => PROGRAMS[program](root, args).catch(tellLvm);

@@ -1,0 +1,31 @@
+// Who holds a disk open: a fake guest, or the machine's own loop devices and mounts.
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+
+const real = (path) => (existsSync(path) ? realpathSync(path) : path);
+
+function loopDevices(path) {
+  return readdirSync('/sys/block')
+    .filter((name) => name.startsWith('loop'))
+    .filter((name) => {
+      const file = `/sys/block/${name}/loop/backing_file`;
+      return existsSync(file) && readFileSync(file, 'utf8').trimEnd() === path;
+    });
+}
+
+const isMounted = (loop) =>
+  readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .some((line) => line.includes(` - `) && line.split(' - ')[1].split(' ')[1] === `/dev/${loop}`);
+
+/** `{ guest, loop, mounted }`: each true where the file is open in that way. */
+export function openBy(state, path) {
+  const target = real(path);
+  const guest = state.domains.some((domain) => domain.disks.some((disk) => real(disk.path) === target));
+  const loops = loopDevices(target);
+  return { guest, loop: loops.length > 0, mounted: loops.some(isMounted) };
+}
+
+export const isOpen = (state, path) => {
+  const { guest, loop } = openBy(state, path);
+  return guest || loop;
+};
