@@ -1,10 +1,10 @@
 import { access } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { writeFileAtomic } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Runner } from '../core/runner.ts';
 import { CERTIFICATE_FILES, KEY_FILE } from '../core/tls-files.ts';
-import { replaceFile } from './replace-file.ts';
 
 /** What a certificate is made of. */
 export interface CertificateOptions {
@@ -71,7 +71,7 @@ export async function ensureCertificate(options: CertificateOptions): Promise<bo
       ['genpkey', ...bits],
       ['-aes-256-cbc', '-pass', 'stdin'],
     );
-    await replaceFile(key_path, Buffer.from(stdout));
+    await writeFileAtomic(key_path, stdout);
   }
   const named = isIP(node_name) ? `IP:${node_name}` : `DNS:${node_name}`;
   const subject = ['-subj', `/CN=${node_name.slice(0, 64)}`, '-addext', `subjectAltName=${named}`];
@@ -81,6 +81,6 @@ export async function ensureCertificate(options: CertificateOptions): Promise<bo
     ['-passin', 'stdin'],
   );
   const [certificate_file] = CERTIFICATE_FILES;
-  await replaceFile(join(etc_dir, certificate_file), Buffer.from(stdout));
+  await writeFileAtomic(join(etc_dir, certificate_file), stdout, 0o644);
   return true;
 }
