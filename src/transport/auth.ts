@@ -57,7 +57,10 @@ export function createAuthenticator({
   function check({ user, password }: Credentials, group: string): Promise<Verdict> {
     return gate.run(group, async () => {
       if (throttle.wait_ms(group, user) > 0) return 'throttled';
-      return (await passwords.verify(user, password)) ? 'right' : 'wrong';
+      if (await passwords.verify(user, password)) return 'right';
+      // Counted before the next one waiting is let in, so that many at once are limited as well.
+      throttle.failed(group, user);
+      return 'wrong';
     });
   }
 
@@ -66,9 +69,15 @@ export function createAuthenticator({
     const digest = verified.digest(credentials.user, credentials.password, version);
     if (verified.has(digest, version)) return 'right';
     const key = `${group} ${digest}`;
-    const shared = running.get(key) ?? check(credentials, group).finally(() => running.delete(key));
-    running.set(key, shared);
-    const verdict = await shared;
+    const shared = running.get(key);
+    if (shared) {
+      const verdict = await shared;
+      if (verdict === 'wrong') throttle.failed(group, credentials.user);
+      return verdict;
+    }
+    const own = check(credentials, group).finally(() => running.delete(key));
+    running.set(key, own);
+    const verdict = await own;
     if (verdict === 'right') verified.add(digest, version);
     return verdict;
   }
@@ -78,8 +87,7 @@ export function createAuthenticator({
     return { ok: false, status: 429, retry_after_s };
   }
 
-  function failed(group: string, address: string, user: string): AuthResult {
-    throttle.failed(group, user);
+  function refused(address: string, user: string): AuthResult {
     log.warn({ address }, `authentication failure from ${address} for user ${quoteName(user) || '-'}`);
     return REFUSED;
   }
@@ -90,11 +98,14 @@ export function createAuthenticator({
     const credentials = parseBasic(header);
     const user = credentials?.user ?? '';
     if (throttle.wait_ms(group, user) > 0) return throttled(group, user);
-    if (!credentials) return failed(group, address, user);
+    if (!credentials) {
+      throttle.failed(group, user);
+      return refused(address, user);
+    }
     try {
       const verdict = await verdictOn(credentials, group);
       if (verdict === 'throttled') return throttled(group, user);
-      if (verdict === 'wrong') return failed(group, address, user);
+      if (verdict === 'wrong') return refused(address, user);
       throttle.succeeded(group, user);
       return { ok: true, user };
     } catch (error) {
