@@ -1,14 +1,11 @@
 // What a panel does with a node, from the first disk to the last check, on a simulated Xen host: the `xl` is simulated; the
 // agent, the SOAP calls, the disks, the installed Debian and the file system check are real.
-import { execFileSync, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AgentClient, createAgentClient } from '../../src/client/agent-client.ts';
+import { makeDaemonFolder, readCa, startDaemon } from '../../tests/daemon.ts';
 import { createFakeNode } from '../../tests/fakes/fake-node.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -76,59 +73,18 @@ function installedPackages(image: string, mount_point: string): string[] {
   return list.split('\n').filter((line) => line !== '');
 }
 
-async function demo(folder: string): Promise<void> {
-  const password = randomBytes(12).toString('base64url');
-  const node = createFakeNode({});
-  const etc_dir = join(folder, 'etc');
-  const mounts = join(folder, 'mnt');
-  for (const path of [etc_dir, mounts, join(folder, 'xen/auto')]) mkdirSync(path, { recursive: true });
-  execFileSync('htpasswd', ['-i', '-B', '-c', join(etc_dir, 'htpasswd'), 'dtc-xen'], {
-    input: password,
-    stdio: ['pipe', 'ignore', 'ignore'],
+async function demo(): Promise<void> {
+  const folder = makeDaemonFolder();
+  const node = await createFakeNode({ root: join(folder.path, 'node') });
+  const daemon = await startDaemon({
+    fakeNode: node,
+    folder,
+    config: { KERNELPATH: node.kernel, INITRDPATH: node.initrd },
   });
-  const kernel = join(folder, 'vmlinuz');
-  writeFileSync(kernel, 'the simulated Xen only looks whether it is there\n');
-  const settings: Record<string, string> = {
-    listen_address: '127.0.0.1',
-    listen_port: '0',
-    etc_dir,
-    xen_dir: join(folder, 'xen'),
-    state_dir: join(folder, 'state'),
-    run_dir: join(folder, 'run'),
-    provisioning_mount_point: mounts,
-    scripts_dir: join(ROOT, 'scripts'),
-    program_path: `${node.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
-    dev_dir: node.dev_dir,
-    proc_dir: node.proc_dir,
-    sys_dir: node.sys_dir,
-    KERNELPATH: kernel,
-    job_runner: 'detached',
-  };
-  const conf = join(folder, 'dtc-xen.conf');
-  writeFileSync(
-    conf,
-    Object.entries(settings)
-      .map(([key, value]) => `${key}='${value}'\n`)
-      .join(''),
-  );
-
-  const agent = spawn(process.execPath, [join(ROOT, 'dist/dtc-xen-agent.js'), 'serve', '--config', conf], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const log: string[] = [];
   try {
-    const port = await new Promise<number>((resolve, reject) => {
-      agent.once('exit', () => reject(new Error(`the agent did not start:\n${log.join('\n')}`)));
-      createInterface({ input: agent.stdout }).on('line', (line) => {
-        log.push(line);
-        const entry = JSON.parse(line) as { msg?: string; port?: number };
-        if (entry.msg === 'listening' && entry.port) resolve(entry.port);
-      });
-    });
-    const url = `https://localhost:${port}/`;
-    say(`The agent listens at ${url}; its folder is ${folder}.`);
-    const ca = readFileSync(join(etc_dir, 'dtc-xen.cert'), 'utf8');
-    const client = await createAgentClient({ url, user: 'dtc-xen', password, ca });
+    say(`The agent listens at ${daemon.url}; its folder is ${folder.path}.`);
+    const { url, user, password } = daemon;
+    const client = await createAgentClient({ url, user, password, ca: readCa(daemon) });
     const call = async (operation: string, args: string[]) => {
       const answer = await client.call(operation, args);
       say(
@@ -168,27 +124,25 @@ async function demo(folder: string): Promise<void> {
     say(`  ${await followJob(client, 'check')}`);
     await call('getVPSState', [VPS]);
 
-    const image = join(mounts, `${VPS}.img`);
-    const packages = installedPackages(image, join(folder, 'look'));
+    const image = join(folder.path, 'mnt', `${VPS}.img`);
+    const packages = installedPackages(image, join(folder.path, 'look'));
     if (!packages.includes('systemd-sysv'))
       throw new Error(`the installed system has no systemd-sysv: ${packages.join(' ')}`);
     say(`The installed system has ${packages.length} packages, from ${packages[0]} to ${packages.at(-1)}.`);
-    say('Done. To look into its root file system, and to clean up afterwards:');
-    process.stdout.write(`
-    mount -o loop,ro ${image} /mnt && chroot /mnt dpkg -l | less; umount /mnt
-    rm -r ${folder}
-`);
   } finally {
-    if (agent.exitCode === null) {
-      agent.kill('SIGTERM');
-      await once(agent, 'exit');
-    }
-    node.cleanup();
+    await daemon.stop();
   }
   const left = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
-    .filter((line) => line.includes(folder));
+    .filter((line) => line.includes(folder.path));
   if (left.length > 0) throw new Error(`something is still mounted:\n${left.join('\n')}`);
+  say('Done; nothing is mounted. To look into the root file system, and to clean up afterwards:');
+  process.stdout.write(`
+    mount -o loop,ro ${join(folder.path, 'mnt', `${VPS}.img`)} /mnt
+    chroot /mnt dpkg -l
+    umount /mnt
+    rm -r ${folder.path}
+`);
 }
 
 if (process.getuid?.() !== 0) {
@@ -197,5 +151,5 @@ if (process.getuid?.() !== 0) {
   );
   process.exitCode = 1;
 } else {
-  await demo(mkdtempSync(join(tmpdir(), 'dtc-xen-demo-')));
+  await demo();
 }

@@ -65,15 +65,38 @@ export interface GuestConfig {
   readonly initrd: string | undefined;
 }
 
+/** What the configuration of a guest that installs itself is written from. */
+interface SelfInstalledGuest {
+  readonly vps: VpsId;
+  readonly memory_mb: number;
+  readonly ips: readonly string[];
+  readonly disks: { readonly type: ImageType; readonly root: string; readonly swap: string };
+}
+
+/** A fully virtualized guest (xl.cfg(5), type="hvm"). */
+export interface HvmConfig extends SelfInstalledGuest {
+  /** Opens a VNC screen on the node's loopback address; undefined: no screen. */
+  readonly vnc_password: string | undefined;
+  /** Boots from this CD image first; undefined: from the disk. */
+  readonly iso_path: string | undefined;
+}
+
+/** A BSD guest, paravirtual, with a kernel of its own. */
+export interface BsdConfig extends SelfInstalledGuest {
+  readonly kernel: string;
+}
+
 /** The files /etc/xen/xenNN and /etc/xen/auto/xenNN. */
 export interface GuestConfigStore {
   /** Path of the VPS's configuration file, whether it exists or not. */
   path(vps: VpsId): string;
   exists(vps: VpsId): Promise<boolean>;
-  /** Writes an HVM or BSD guest's text atomically. */
-  writeText(vps: VpsId, text: string): Promise<void>;
   /** Renders a paravirtual guest, checks every value that goes in, and writes it atomically. */
   write(config: GuestConfig): Promise<void>;
+  /** The same for a fully virtualized guest; only root may read it, for the password in it. */
+  writeHvm(config: HvmConfig): Promise<void>;
+  /** The same for a BSD guest. */
+  writeBsd(config: BsdConfig): Promise<void>;
   /** Makes the autostart link; there already is fine. */
   enableAutostart(vps: VpsId): Promise<void>;
   /** Removes the configuration and the autostart link; gone already is fine. */

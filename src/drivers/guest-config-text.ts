@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net';
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
-import type { GuestConfig } from '../core/ports.ts';
+import type { BsdConfig, GuestConfig, HvmConfig } from '../core/ports.ts';
 import { guestMac } from './mac.ts';
 
 /** A whole path in a quoted string of xl's, or an item of a comma-separated one. */
@@ -40,38 +40,114 @@ function diskLine(type: GuestConfig['disks']['type'], path: string, vdev: string
     : `format=raw,vdev=${vdev},access=w,backendtype=phy,script=block,target=${path}`;
 }
 
+/** The lines that every guest has, checked. */
+function commonLines(
+  guest: Pick<GuestConfig, 'vps' | 'memory_mb'> & { ips: readonly string[]; vif_options: string },
+  { config, node }: GuestSettings,
+) {
+  const { vps, memory_mb, ips, vif_options } = guest;
+  if (!Number.isInteger(memory_mb) || memory_mb < 1) checked('the memory', '', /./);
+  if (ips.length === 0 || !ips.every(isIPv4)) checked('an address', '', /./);
+  const mac = guestMac({ prefix: config.vps_mac_prefix, node, vps, index: 0 });
+  const bridge = checked('vif_bridge', config.vif_bridge, BRIDGE);
+  return {
+    name: `name = "${checked('the name', vps.name, VPS)}"`,
+    size: [`memory = ${memory_mb}`, 'vcpus = 1'],
+    vif: `vif = [ "${vif_options}mac=${checked('the MAC address', mac, MAC)},bridge=${bridge},ip=${ips.join(' ')}" ]`,
+    ends: ['on_poweroff = "destroy"', 'on_reboot = "restart"', 'on_crash = "restart"'],
+  };
+}
+
+function diskLines(disks: GuestConfig['disks'], device: string): string[] {
+  return [
+    diskLine(disks.type, checked('the root disk', disks.root, PATH), `${device}a`),
+    diskLine(disks.type, checked('the swap disk', disks.swap, PATH), `${device}b`),
+  ];
+}
+
+const diskList = (lines: readonly string[]) => `disk = [ ${lines.map((line) => `"${line}"`).join(', ')} ]`;
+
 /**
  * Renders /etc/xen/xenNN of a paravirtual guest (xl.cfg(5)). A guest has one interface with all its addresses, as in
  * DTC-Xen: its first is eth0's, the others are aliases, and the traffic of all is counted on the one vif.
  *
  * @throws AgentError invalid_value naming what cannot be written
  */
-export function renderGuestConfig(guest: GuestConfig, { config, node }: GuestSettings): string {
-  const { vps, memory_mb, nics, disks, kernel, initrd } = guest;
-  if (!Number.isInteger(memory_mb) || memory_mb < 1) checked('the memory', '', /./);
-  if (nics.length === 0 || !nics.every(({ ip }) => isIPv4(ip))) checked('an address', '', /./);
-  const device = config.XEN_DOMU_HDD_DEV_TYPE;
-  const mac = guestMac({ prefix: config.vps_mac_prefix, node, vps, index: 0 });
+export function renderGuestConfig(guest: GuestConfig, settings: GuestSettings): string {
+  const { nics, disks, kernel, initrd } = guest;
+  const { XEN_DOMU_HDD_DEV_TYPE: device, XENU_EXTRA_PARM } = settings.config;
+  const lines = commonLines({ ...guest, ips: nics.map(({ ip }) => ip), vif_options: '' }, settings);
   const ramdisk = initrd === undefined ? [] : [`ramdisk = "${checked('the initrd', initrd, PATH)}"`];
-  const root = diskLine(disks.type, checked('the root disk', disks.root, PATH), `${device}a`);
-  const swap = diskLine(disks.type, checked('the swap disk', disks.swap, PATH), `${device}b`);
-  const bridge = checked('vif_bridge', config.vif_bridge, BRIDGE);
-  const ips = nics.map(({ ip }) => ip).join(' ');
-  const parameters = checked('XENU_EXTRA_PARM', config.XENU_EXTRA_PARM, PARAMETERS).trim();
+  const parameters = checked('XENU_EXTRA_PARM', XENU_EXTRA_PARM, PARAMETERS).trim();
   return `${[
     '# Written by dtc-xen-agent. A reinstallation writes it anew.',
-    `name = "${checked('the name', vps.name, VPS)}"`,
+    lines.name,
     'type = "pv"',
     `kernel = "${checked('the kernel', kernel, PATH)}"`,
     ...ramdisk,
-    `memory = ${memory_mb}`,
-    'vcpus = 1',
-    `disk = [ "${root}", "${swap}" ]`,
-    `vif = [ "mac=${checked('the MAC address', mac, MAC)},bridge=${bridge},ip=${ips}" ]`,
+    ...lines.size,
+    diskList(diskLines(disks, device)),
+    lines.vif,
     `root = "/dev/${device}a ro"`,
     `extra = "${`console=hvc0 ${parameters}`.trim()}"`,
-    'on_poweroff = "destroy"',
-    'on_reboot = "restart"',
-    'on_crash = "restart"',
+    ...lines.ends,
+  ].join('\n')}\n`;
+}
+
+/** What VNC takes: it looks at 8 characters; xl's quoted string bears no quote and no backslash. */
+const VNC_PASSWORD = /^[\x21\x23-\x5b\x5d-\x7e]{1,8}$/;
+
+/**
+ * Renders /etc/xen/xenNN of a fully virtualized guest. Its screen, where it has one, is on the node's loopback address.
+ *
+ * @throws AgentError invalid_value naming what cannot be written
+ */
+export function renderHvmConfig(guest: HvmConfig, settings: GuestSettings): string {
+  const { vnc_password, iso_path } = guest;
+  const lines = commonLines({ ...guest, vif_options: 'type=ioemu,' }, settings);
+  const iso =
+    iso_path === undefined
+      ? []
+      : [`format=raw,vdev=hdc,access=ro,devtype=cdrom,target=${checked('the iso', iso_path, PATH)}`];
+  const screen =
+    vnc_password === undefined
+      ? ['vnc = 0']
+      : [
+          'vnc = 1',
+          'vnclisten = "127.0.0.1"',
+          'vncunused = 1',
+          `vncpasswd = "${checked('the VNC password', vnc_password, VNC_PASSWORD)}"`,
+        ];
+  return `${[
+    '# Written by dtc-xen-agent. writeXenHVMconf writes it anew.',
+    lines.name,
+    'type = "hvm"',
+    ...lines.size,
+    diskList([...diskLines(guest.disks, 'hd'), ...iso]),
+    `boot = "${iso_path === undefined ? 'c' : 'dc'}"`,
+    lines.vif,
+    ...screen,
+    'serial = "pty"',
+    'usbdevice = [ "tablet" ]',
+    ...lines.ends,
+  ].join('\n')}\n`;
+}
+
+/**
+ * Renders /etc/xen/xenNN of a BSD guest, whose kernel finds its root by itself.
+ *
+ * @throws AgentError invalid_value naming what cannot be written
+ */
+export function renderBsdConfig(guest: BsdConfig, settings: GuestSettings): string {
+  const lines = commonLines({ ...guest, vif_options: '' }, settings);
+  return `${[
+    '# Written by dtc-xen-agent. changeBSDkernel writes it anew.',
+    lines.name,
+    'type = "pv"',
+    `kernel = "${checked('the kernel', guest.kernel, PATH)}"`,
+    ...lines.size,
+    diskList(diskLines(guest.disks, settings.config.XEN_DOMU_HDD_DEV_TYPE)),
+    lines.vif,
+    ...lines.ends,
   ].join('\n')}\n`;
 }

@@ -5,12 +5,9 @@ import { syncFolder, writeFileAtomic } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';
 import type { GuestConfigStore } from '../core/ports.ts';
 import type { VpsId } from '../core/vps.ts';
-import { renderGuestConfig } from './guest-config-text.ts';
+import { renderBsdConfig, renderGuestConfig, renderHvmConfig } from './guest-config-text.ts';
 import { nodeName } from './host.ts';
 import { unlessMissing } from './missing.ts';
-
-/** Nobody but root reads a configuration that holds a password (`vncpasswd`). */
-const modeFor = (text: string) => (/passw/i.test(text) ? 0o600 : 0o644);
 
 /** Makes the {@link GuestConfigStore} of xen_dir: xenNN and the link auto/xenNN -> ../xenNN. */
 export function createGuestConfigs({
@@ -24,21 +21,30 @@ export function createGuestConfigs({
   const auto = join(config.xen_dir, 'auto');
   const path = (vps: VpsId) => join(config.xen_dir, vps.name);
 
-  async function writeText(vps: VpsId, text: string): Promise<void> {
+  const settings = { config, node: nodeName(config) };
+
+  async function writeText(vps: VpsId, text: string, mode: number): Promise<void> {
     await mkdir(config.xen_dir, { recursive: true });
-    await writeFileAtomic(path(vps), text, modeFor(text));
+    await writeFileAtomic(path(vps), text, mode);
   }
 
   return {
     path,
-    writeText,
 
     async exists(vps) {
       return (await unlessMissing(lstat(path(vps)), undefined)) !== undefined;
     },
 
     async write(guest) {
-      await writeText(guest.vps, renderGuestConfig(guest, { config, node: nodeName(config) }));
+      await writeText(guest.vps, renderGuestConfig(guest, settings), 0o644);
+    },
+
+    async writeHvm(guest) {
+      await writeText(guest.vps, renderHvmConfig(guest, settings), 0o600);
+    },
+
+    async writeBsd(guest) {
+      await writeText(guest.vps, renderBsdConfig(guest, settings), 0o644);
     },
 
     async enableAutostart(vps) {

@@ -1,0 +1,38 @@
+import { z } from 'zod';
+import { AgentError } from '../core/errors.ts';
+import { result, text, vpsname, wholeNumber, word } from '../core/fields.ts';
+import { parseAddressList } from '../core/net.ts';
+import { defineOperation } from '../core/operation.ts';
+import { requireDisks, requireStopped } from '../core/vps-checks.ts';
+
+export default defineOperation({
+  name: 'changeBSDkernel',
+  summary:
+    "Writes the configuration of a stopped BSD VPS, with the node's kernel for its installation or for its use.",
+  who: 'owner',
+  input: z.object({
+    vpsname: vpsname(),
+    ramsize: wholeNumber('Memory of the guest in MB.', 32, 4 * 1024 * 1024),
+    kerneltype: word('normal or install.', ['normal', 'install']),
+    allipaddrs: text('Its IPv4 addresses, with spaces between.', 1024),
+  }),
+  output: result,
+  legacy: () => 'OK',
+  lock: 'vps',
+  changes: true,
+  timeout_ms: 60_000,
+  errors: ['vps_running', 'disks_missing', 'program_failed', 'program_timeout'],
+  handler: async (ctx, { vpsname: vps, ramsize, kerneltype, allipaddrs }) => {
+    const { config } = ctx;
+    const ips = parseAddressList('allipaddrs', allipaddrs);
+    await requireStopped(ctx.hypervisor, vps, 'cannot be configured');
+    const { type, root, swap } = await requireDisks(ctx.disks, vps, undefined);
+    if (!root || !swap)
+      throw new AgentError('disks_missing', `${vps.name} has no swap disk; make it with setupLVMDisks.`);
+    const disks = { type, root: root.path, swap: swap.path };
+    const kernel = kerneltype === 'install' ? config.bsd_install_kernel_path : config.bsd_kernel_path;
+    await ctx.guests.writeBsd({ vps, memory_mb: ramsize, ips, disks, kernel });
+    await ctx.guests.enableAutostart(vps);
+    return { result: `Wrote the configuration of ${vps.name}` };
+  },
+});

@@ -1,0 +1,42 @@
+import { z } from 'zod';
+import { AgentError } from '../core/errors.ts';
+import { password, result, text, vpsname, wholeNumber } from '../core/fields.ts';
+import { parseAddressList } from '../core/net.ts';
+import { defineOperation } from '../core/operation.ts';
+import { requireDisks, requireStopped } from '../core/vps-checks.ts';
+
+export default defineOperation({
+  name: 'writeXenHVMconf',
+  summary:
+    'Writes the configuration of a stopped VPS that boots any operating system, from its disk or from its own iso.',
+  who: 'owner',
+  input: z.object({
+    vpsname: vpsname(),
+    ramsize: wholeNumber('Memory of the guest in MB.', 32, 4 * 1024 * 1024),
+    allipaddrs: text('Its IPv4 addresses, with spaces between.', 1024),
+    vncpassword: password("The screen's password, at most 8 characters; no_vnc: no screen.", 8),
+    howtoboot: text('hdd, or the name of an iso of reportInstalledIso.', 255),
+  }),
+  output: result,
+  legacy: () => 'OK',
+  lock: 'vps',
+  changes: true,
+  timeout_ms: 60_000,
+  errors: ['vps_running', 'disks_missing', 'not_found', 'program_failed', 'program_timeout'],
+  handler: async (ctx, { vpsname: vps, ramsize, allipaddrs, vncpassword, howtoboot }) => {
+    const ips = parseAddressList('allipaddrs', allipaddrs);
+    const iso_path = howtoboot === 'hdd' ? undefined : await ctx.accounts.isoPath(vps, howtoboot);
+    if (howtoboot !== 'hdd' && iso_path === undefined) {
+      throw new AgentError('not_found', `${vps.name} has no such iso; see reportInstalledIso.`);
+    }
+    await requireStopped(ctx.hypervisor, vps, 'cannot be configured');
+    const { type, root, swap } = await requireDisks(ctx.disks, vps, undefined);
+    if (!root || !swap)
+      throw new AgentError('disks_missing', `${vps.name} has no swap disk; make it with setupLVMDisks.`);
+    const vnc_password = vncpassword === 'no_vnc' ? undefined : vncpassword;
+    const disks = { type, root: root.path, swap: swap.path };
+    await ctx.guests.writeHvm({ vps, memory_mb: ramsize, ips, disks, vnc_password, iso_path });
+    await ctx.guests.enableAutostart(vps);
+    return { result: `Wrote the configuration of ${vps.name}` };
+  },
+});
