@@ -10,6 +10,9 @@ import { createFileLocks, createVpsLocks } from '../../src/drivers/flock.ts';
 import { createRunner } from '../../src/drivers/run.ts';
 import { createJobs, type JobsOptions } from '../../src/jobs/jobs.ts';
 
+/** How long the sleepers of this process sleep, in seconds: what they are known by. */
+export const SLEEP_S = String(1_000_000 + process.pid);
+
 /** What the plans of test-job.ts run. */
 const SCRIPTS = {
   say: 'echo "$1"',
@@ -17,15 +20,15 @@ const SCRIPTS = {
   'wait-for': 'while [ ! -e "$1" ]; do sleep 0.05; done',
   'mount-and-wait': [
     'mkdir -p -- "$2"; mount -o loop -- "$1" "$2"; touch "$2/inside"',
-    'setsid sleep 1234 >/dev/null 2>&1 &',
-    'env -i setsid sleep 1234 >/dev/null 2>&1 &',
-    'touch "$3/mounted"; sleep 1234',
+    `setsid sleep ${SLEEP_S} >/dev/null 2>&1 &`,
+    `env -i setsid sleep ${SLEEP_S} >/dev/null 2>&1 &`,
+    `touch "$3/mounted"; sleep ${SLEEP_S}`,
   ].join('\n'),
   'mount-and-leave': [
     'mkdir -p -- "$2"; mount -o loop -- "$1" "$2"',
-    'cd -- "$2"; setsid sleep 1234 >/dev/null 2>&1 & echo done',
+    `cd -- "$2"; setsid sleep ${SLEEP_S} >/dev/null 2>&1 & echo done`,
   ].join('\n'),
-  count: 'ls "$1" | grep -c "^secret\\$" >&2 || :; wc -c',
+  count: '[ ! -e "$1/secret" ] || exit 9; wc -c',
   loud: 'i=0; while [ $i -lt 4000 ]; do echo "$i ........................................"; i=$((i+1)); done',
 };
 
@@ -116,6 +119,17 @@ function processesWith(words: readonly string[]): number[] {
     });
 }
 
+/** Kills with -9; those already gone are fine. */
+export function killAll(pids: readonly number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+}
+
 /** Makes a {@link House}. */
 export function makeHouse(): House {
   const base = mkdtempSync(join(tmpdir(), 'dtc-xen-jobs-'));
@@ -149,7 +163,7 @@ export function makeHouse(): House {
     folder: ({ id }) => join(base, 'state', 'states', 'xen01', id),
     processes: (...words) => processesWith(words),
     async clean() {
-      for (const pid of processesWith([base])) process.kill(pid, 'SIGKILL');
+      killAll(processesWith([base]));
       await eventually('the end of all processes', () => processesWith([base]).length === 0);
       rmSync(base, { recursive: true, force: true });
     },
