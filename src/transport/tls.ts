@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
@@ -59,8 +59,10 @@ export async function readTls(etc_dir: string, passphrase: string): Promise<TlsM
     ...(passphrase === '' ? {} : { passphrase }),
   };
   try {
+    const certificate = new X509Certificate(cert);
+    if (!certificate.checkPrivateKey(createPrivateKey(options))) throw new Error('another key');
     createSecureContext(options);
-    return { ...options, expires: new Date(new X509Certificate(cert).validTo) };
+    return { ...options, expires: new Date(certificate.validTo) };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new TlsError(
