@@ -111,7 +111,20 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
     async setConsolePassword(vps, password) {
       requireOneLine(password);
       await ensureConsoleUser(vps);
-      await check('chpasswd', 'chpasswd', [], `${vps.name}:${password}\n`);
+      const input = `${vps.name}:${password}\n`;
+      const set = await runner.run({
+        label: 'chpasswd',
+        program: 'chpasswd',
+        args: [],
+        timeout_ms: TIMEOUT_MS,
+        input,
+      });
+      if (set.exit_code === 0) return;
+      // Nothing of what it said: a complaint about its input may quote it.
+      throw new AgentError(
+        'program_failed',
+        `${vps.name}: chpasswd failed (exit code ${set.exit_code}): the password may be refused by the node's PAM rules.`,
+      );
     },
 
     async setSshKey(vps, key) {

@@ -1,0 +1,205 @@
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseVpsId, type VpsId } from '../../src/core/vps.ts';
+import { createAccounts } from '../../src/drivers/accounts.ts';
+import { createSmallPrograms, type SmallPrograms } from './small-programs.ts';
+
+const xen01 = parseVpsId('01') as VpsId;
+const UID = 23456;
+const GID = 23457;
+
+let programs: SmallPrograms;
+let home: string;
+let soapPasswords: string[][];
+
+/** A node's user database in a file, which the fake useradd adds to. */
+beforeEach(() => {
+  programs = createSmallPrograms();
+  home = join(programs.root, 'state', 'ttyssh_home', 'xen01');
+  soapPasswords = [];
+  const users = join(programs.root, 'users');
+  programs.add('getent', `[ "$1" = passwd ] && grep -s "^$2:" '${users}' && exit 0; exit 2`);
+  programs.addRecording('groupadd');
+  programs.addRecording('chpasswd');
+  programs.addRecording(
+    'useradd',
+    `while [ $# -gt 1 ]; do case "$1" in --shell) shell=$2;; --home-dir) home=$2;; esac; shift; done
+echo "$1:x:${UID}:${GID}::$home:$shell" >> '${users}'`,
+  );
+});
+afterEach(() => programs.cleanup());
+
+const accounts = () =>
+  createAccounts({
+    runner: programs.runner,
+    config: { state_dir: join(programs.root, 'state') },
+    htpasswd: {
+      setPassword: async (user, password) => {
+        soapPasswords.push([user, password]);
+      },
+    },
+  });
+const existing = (entry: string) => writeFileSync(join(programs.root, 'users'), `${entry}\n`);
+const key = 'ssh-ed25519 AAAA me';
+
+describe('the console user', () => {
+  it('is made with its login shell from the start, and gets its password by standard input', async () => {
+    await accounts().setConsolePassword(xen01, 'a:b $(id) "\'');
+    expect(programs.calls()).toEqual([
+      { program: 'groupadd', args: ['--system', '--', 'xenusers'], input: '' },
+      {
+        program: 'useradd',
+        args: [
+          ...['--home-dir', home, '--no-create-home', '--no-user-group', '--gid', 'xenusers'],
+          ...['--shell', '/usr/bin/dtc-xen_userconsole', '--comment', 'console of xen01', '--', 'xen01'],
+        ],
+        input: '',
+      },
+      { program: 'chpasswd', args: [], input: 'xen01:a:b $(id) "\'\n' },
+    ]);
+    const made = statSync(home);
+    expect([made.uid, made.gid, made.mode & 0o777]).toEqual([UID, GID, 0o750]);
+  });
+
+  it('that is there is kept', async () => {
+    existing(`xen01:x:${UID}:${GID}::${home}:/bin/dtc-xen_userconsole`);
+    await accounts().setConsolePassword(xen01, 'secret');
+    expect(programs.calls().map(({ program }) => program)).toEqual(['chpasswd']);
+  });
+
+  it.each([
+    ['a login shell', (at: string) => `xen01:x:1000:1000::${at}:/bin/bash`],
+    ['the id of root', (at: string) => `xen01:x:0:0::${at}:/usr/bin/dtc-xen_userconsole`],
+    ['another home', () => 'xen01:x:1000:1000::/root:/usr/bin/dtc-xen_userconsole'],
+    ['a broken entry', () => 'xen01:x'],
+  ])('with %s is not touched', async (_, entry) => {
+    existing(entry(home));
+    await expect(accounts().setConsolePassword(xen01, 'secret')).rejects.toMatchObject({
+      code: 'program_failed',
+      message: expect.stringContaining('it was not touched'),
+    });
+    await expect(accounts().setSshKey(xen01, key)).rejects.toMatchObject({ code: 'program_failed' });
+    expect(programs.calls()).toEqual([]);
+  });
+
+  it.each(['', 'a\nroot:b', 'a\rb', 'a\0b'])(
+    'takes no password that is not one line: %j',
+    async (password) => {
+      await expect(accounts().setConsolePassword(xen01, password)).rejects.toMatchObject({
+        code: 'invalid_value',
+      });
+      await expect(accounts().hashRootPassword(password)).rejects.toMatchObject({ code: 'invalid_value' });
+      expect(programs.calls()).toEqual([]);
+    },
+  );
+
+  it('keeps the password out of every message', async () => {
+    programs.add('chpasswd', 'cat >&2; exit 1');
+    const failure = await accounts()
+      .setConsolePassword(xen01, 's3cret')
+      .catch((error: Error) => error);
+    expect(failure).toMatchObject({ code: 'program_failed' });
+    expect(`${(failure as Error).message}`).not.toContain('s3cret');
+  });
+});
+
+describe('the ssh key', () => {
+  it('replaces the old ones, and belongs to the user', async () => {
+    await accounts().setSshKey(xen01, 'ssh-ed25519 OLD');
+    await accounts().setSshKey(xen01, key);
+    const file = join(home, '.ssh', 'authorized_keys');
+    expect(readFileSync(file, 'utf8')).toBe(`${key}\n`);
+    const there = statSync(file);
+    expect([there.uid, there.gid, there.mode & 0o777]).toEqual([UID, GID, 0o600]);
+    const folder = statSync(join(home, '.ssh'));
+    expect([folder.uid, folder.mode & 0o777]).toEqual([UID, 0o700]);
+    expect(readdirSync(join(home, '.ssh'))).toEqual(['authorized_keys']);
+  });
+
+  it('follows no link that the customer has laid', async () => {
+    await accounts().setSshKey(xen01, key);
+    const precious = join(programs.root, 'precious');
+    mkdirSync(precious);
+    writeFileSync(join(precious, 'authorized_keys'), 'root');
+    const ssh = join(home, '.ssh');
+    rmSync(join(ssh, 'authorized_keys'));
+    symlinkSync(join(precious, 'authorized_keys'), join(ssh, 'authorized_keys'));
+    symlinkSync(join(precious, 'authorized_keys'), join(ssh, '.authorized_keys.new'));
+    await accounts().setSshKey(xen01, key);
+    expect(lstatSync(join(ssh, 'authorized_keys')).isFile()).toBe(true);
+    rmSync(ssh, { recursive: true });
+    symlinkSync(precious, ssh);
+    await expect(accounts().setSshKey(xen01, key)).rejects.toMatchObject({
+      code: 'program_failed',
+      message: `${home}/.ssh is a link or a file, not a folder; nothing was written.`,
+    });
+    expect(readdirSync(precious)).toEqual(['authorized_keys']);
+    expect(readFileSync(join(precious, 'authorized_keys'), 'utf8')).toBe('root');
+  });
+});
+
+describe('iso files', () => {
+  it('are plain files of plain names', async () => {
+    expect(await accounts().isoFiles(xen01)).toEqual([]);
+    mkdirSync(home, { recursive: true });
+    for (const name of [
+      'b.iso',
+      'a-1.2_x+y.iso',
+      '.c.iso',
+      'd e.iso',
+      'f.img',
+      '-g.iso',
+      "h'.iso",
+      'i\n.iso',
+    ]) {
+      writeFileSync(join(home, name), '');
+    }
+    mkdirSync(join(home, 'folder.iso'));
+    symlinkSync('/etc/shadow', join(home, 'link.iso'));
+    expect(await accounts().isoFiles(xen01)).toEqual(['a-1.2_x+y.iso', 'b.iso']);
+    expect(await accounts().isoPath(xen01, 'b.iso')).toBe(join(home, 'b.iso'));
+    for (const name of ['link.iso', 'folder.iso', '../xen02/b.iso', 'nosuch.iso', '']) {
+      expect(await accounts().isoPath(xen01, name)).toBeUndefined();
+    }
+  });
+});
+
+it('sets the SOAP password of the user who is named after the VPS', async () => {
+  await accounts().setSoapPassword(xen01, 'secret');
+  expect(soapPasswords).toEqual([['xen01', 'secret']]);
+});
+
+describe('the root password', () => {
+  it('is hashed by openssl, salted, from standard input', async () => {
+    const [one, other] = [
+      await accounts().hashRootPassword('pass "word'),
+      await accounts().hashRootPassword('pass "word'),
+    ];
+    expect(one).toMatch(/^\$6\$/);
+    expect(other).not.toBe(one);
+    const salt = one.split('$')[2] ?? '';
+    const again = await programs.runner.check({
+      label: 'openssl',
+      program: 'openssl',
+      args: ['passwd', '-6', '-salt', salt, '-stdin'],
+      input: 'pass "word\n',
+      timeout_ms: 5_000,
+    });
+    expect(again.stdout.trim()).toBe(one);
+  });
+
+  it('is not taken where openssl answers something else', async () => {
+    programs.add('openssl', 'echo plain');
+    await expect(accounts().hashRootPassword('secret')).rejects.toMatchObject({ code: 'program_output' });
+  });
+});

@@ -1,0 +1,183 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseVpsId, type VpsId } from '../../src/core/vps.ts';
+import { createLvm } from '../../src/drivers/lvm.ts';
+import { createSmallPrograms, type SmallPrograms } from './small-programs.ts';
+import { transcript } from './transcript.ts';
+
+const xen01 = parseVpsId('01') as VpsId;
+const GIB = 1024 ** 3;
+
+let programs: SmallPrograms;
+beforeEach(() => {
+  programs = createSmallPrograms();
+});
+afterEach(() => programs.cleanup());
+
+const lvm = (provisioning_volgroup = '') =>
+  createLvm({ runner: programs.runner, config: { provisioning_volgroup, dev_dir: '/dev' } });
+
+const report = (kind: 'lv' | 'vg', rows: readonly object[]) =>
+  JSON.stringify({ report: [{ [kind]: rows }], log: [] });
+const groups = (...names: string[]) =>
+  programs.addRecording(
+    'vgs',
+    `echo '${report(
+      'vg',
+      names.map((vg_name) => ({ vg_name, vg_free: `${2 * GIB}`, vg_extent_size: '4194304' })),
+    )}'`,
+  );
+const volumes = (...rows: { lv_name: string; lv_device_open?: string; origin?: string }[]) =>
+  programs.addRecording(
+    'lvs',
+    `echo '${report(
+      'lv',
+      rows.map((row) => ({ lv_size: `${GIB}`, lv_device_open: '', origin: '', ...row })),
+    )}'`,
+  );
+const changes = () =>
+  programs
+    .calls()
+    .filter(({ program }) => !['lvs', 'vgs'].includes(program))
+    .map(({ program, args }) => [program, ...args].join(' '));
+
+describe('the volume group', () => {
+  it('is the only one there is, or the configured one', async () => {
+    groups('data');
+    volumes({ lv_name: 'xen01', lv_device_open: 'open' });
+    expect(await lvm().find(xen01)).toEqual({
+      type: 'lvm',
+      root: { path: '/dev/data/xen01', size_bytes: GIB, in_use: true },
+      swap: undefined,
+    });
+    expect(await lvm().free_mib()).toBe(2048);
+    expect(await lvm().roundedSize_bytes(1)).toBe(4 * 1024 * 1024);
+  });
+
+  it('is asked for where there are several, and missed where there is none', async () => {
+    groups('data', 'backup');
+    await expect(lvm().find(xen01)).rejects.toMatchObject({
+      code: 'no_volume_group',
+      message:
+        'The node has several volume groups (data, backup); name one in provisioning_volgroup in dtc-xen.conf.',
+    });
+    groups();
+    await expect(lvm().free_mib()).rejects.toMatchObject({ code: 'no_volume_group' });
+  });
+
+  it('is told as missing where LVM says so in its report', async () => {
+    programs.add('vgs', `cat <<'X'\n${transcript('210').stdout}X\nexit 5`);
+    programs.add('lvs', `cat <<'X'\n${transcript('211').stdout}X\nexit 5`);
+    const message = 'There is no volume group vgnone; see provisioning_volgroup in dtc-xen.conf, and vgs.';
+    await expect(lvm('vgnone').free_mib()).rejects.toMatchObject({ code: 'no_volume_group', message });
+    await expect(lvm('vgnone').find(xen01)).rejects.toMatchObject({ code: 'no_volume_group', message });
+  });
+
+  it('of an impossible name reaches no program', async () => {
+    groups('data');
+    for (const name of ['-a', 'a b', '@tag', 'a/b']) {
+      await expect(lvm(name).find(xen01)).rejects.toMatchObject({ code: 'no_volume_group' });
+      await expect(lvm(name).free_mib()).rejects.toMatchObject({ code: 'no_volume_group' });
+    }
+    expect(programs.calls()).toEqual([]);
+  });
+});
+
+describe('making volumes', () => {
+  it('makes both, wiping what their extents held; and what is missing alone', async () => {
+    groups('data');
+    volumes();
+    programs.addRecording('lvcreate');
+    await lvm().create(xen01, { root_mb: 1000, swap_mb: 64 });
+    expect(changes()).toEqual([
+      'lvcreate -y -W y -L 1000M -n xen01 data',
+      'lvcreate -y -W y -L 64M -n xen01swap data',
+    ]);
+    volumes({ lv_name: 'xen01' });
+    await lvm().create(xen01, { root_mb: 1000, swap_mb: 64 });
+    expect(changes().slice(2)).toEqual(['lvcreate -y -W y -L 64M -n xen01swap data']);
+  });
+
+  it('makes none where there is no room for both', async () => {
+    groups('data');
+    volumes();
+    programs.addRecording('lvcreate');
+    await expect(lvm().create(xen01, { root_mb: 2000, swap_mb: 64 })).rejects.toMatchObject({
+      code: 'no_space',
+      message: 'xen01: its disks need 2064 MB, and volume group data has 2048 MB free.',
+    });
+    expect(changes()).toEqual([]);
+  });
+
+  it('takes the first back where the second cannot be made, and nothing that it did not make', async () => {
+    groups('data');
+    const fail = `[ "$6" = xen01swap ] || [ "$7" = xen01swap ] || exit 0\necho '${transcript('215').stderr.trim()}' >&2; exit 5`;
+    programs.addRecording('lvcreate', `touch '${programs.root}/made'; ${fail}`);
+    programs.addRecording('lvremove');
+    const made = report('lv', [{ lv_name: 'xen01', lv_size: '1', lv_device_open: '', origin: '' }]);
+    programs.add(
+      'lvs',
+      `if [ -e '${programs.root}/made' ]; then echo '${made}'; else echo '${report('lv', [])}'; fi`,
+    );
+    await expect(lvm().create(xen01, { root_mb: 100, swap_mb: 64 })).rejects.toMatchObject({
+      code: 'no_space',
+    });
+    expect(changes()).toEqual([
+      'lvcreate -y -W y -L 100M -n xen01 data',
+      'lvcreate -y -W y -L 64M -n xen01swap data',
+      'lvremove -y data/xen01',
+    ]);
+    await expect(lvm().create(xen01, { root_mb: 100, swap_mb: 64 })).rejects.toMatchObject({
+      code: 'no_space',
+    });
+    expect(changes().slice(3)).toEqual(['lvcreate -y -W y -L 64M -n xen01swap data']);
+  });
+});
+
+describe('removing volumes', () => {
+  it('removes both, and is content where they are gone', async () => {
+    groups('data');
+    volumes({ lv_name: 'xen01' }, { lv_name: 'xen01swap' }, { lv_name: 'xen011' });
+    programs.addRecording('lvremove');
+    await lvm().remove(xen01);
+    expect(changes()).toEqual(['lvremove -y data/xen01swap', 'lvremove -y data/xen01']);
+    volumes({ lv_name: 'xen011' });
+    await lvm().remove(xen01);
+    expect(changes()).toHaveLength(2);
+  });
+
+  it.each([
+    ['the root volume is open', { lv_name: 'xen01', lv_device_open: 'open' }, {}],
+    ['the swap volume is open', { lv_name: 'xen01' }, { lv_device_open: 'open' }],
+  ])('removes neither where %s', async (_, root, swap) => {
+    groups('data');
+    volumes(root, { lv_name: 'xen01swap', ...swap });
+    programs.addRecording('lvremove');
+    await expect(lvm().remove(xen01)).rejects.toMatchObject({ code: 'disks_in_use' });
+    expect(changes()).toEqual([]);
+  });
+
+  it('does not let LVM delete a snapshot along with its origin', async () => {
+    groups('data');
+    volumes({ lv_name: 'xen01' }, { lv_name: 'backup', origin: 'xen01' });
+    programs.addRecording('lvremove');
+    await expect(lvm().remove(xen01)).rejects.toMatchObject({
+      code: 'disks_in_use',
+      message: expect.stringContaining('it has the snapshot backup'),
+    });
+    expect(changes()).toEqual([]);
+  });
+});
+
+it('tells nonsense, failures and absence of LVM', async () => {
+  programs.add('vgs', 'echo "Segmentation fault"');
+  await expect(lvm().free_mib()).rejects.toMatchObject({ code: 'program_output' });
+  programs.add('vgs', 'echo "  /dev/mapper/control: open failed: Permission denied" >&2; exit 5');
+  await expect(lvm().free_mib()).rejects.toMatchObject({
+    code: 'program_failed',
+    message: 'vgs failed (exit code 5): /dev/mapper/control: open failed: Permission denied',
+  });
+  const bare = createSmallPrograms('');
+  const none = createLvm({ runner: bare.runner, config: { provisioning_volgroup: '', dev_dir: '/dev' } });
+  await expect(none.free_mib()).rejects.toMatchObject({ code: 'program_missing' });
+  bare.cleanup();
+});
