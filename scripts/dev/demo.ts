@@ -108,11 +108,10 @@ async function demo(): Promise<void> {
     await call('startVPS', [VPS]);
     await call('listStartedVPS', []);
     await call('getVPSState', [VPS]);
-    node.traffic(VPS, {
-      rx_bytes: 3_000_000_000,
-      tx_bytes: 5_000_000_000,
-      root_sectors: 4_096,
-      swap_sectors: 512,
+    await node.traffic(VPS, {
+      vif_rx_bytes: 3_000_000_000,
+      vif_tx_bytes: 5_000_000_000,
+      root_read_sectors: 4_096,
     });
     await call('getNetworkUsage', [VPS]);
     await call('getIOUsage', [VPS]);
