@@ -52,7 +52,8 @@ export function stateLetters(domain, at_ms) {
     domain.phase === 'building' || domain.pauses > 0 || domain.destroying || domain.ends_ms !== null;
   if (domain.phase === 'off') return `--${paused ? 'p' : '-'}s${SHUTDOWNS[domain.off].letter}-`;
   if (paused) return '--p---';
-  return at_ms < domain.idle_from_ms ? 'r-----' : '-b----';
+  const busy = at_ms < domain.idle_from_ms || domain.off_at_ms !== null;
+  return busy ? 'r-----' : '-b----';
 }
 
 export const reasonCode = (domain) => (domain.phase === 'off' ? SHUTDOWNS[domain.off].code : undefined);

@@ -99,7 +99,9 @@ export async function vcpu_list(root, args) {
     for (const name of wanted) {
       const domain = findDomain(state, name);
       for (const [vcpu, cpu, letters, seconds] of cpuRows(state, domain, now)) {
-        const place = [domain.id, vcpu, cpu].map((each) => String(each).padStart(5));
+        const place = [domain.id, vcpu]
+          .map((each) => String(each).padStart(5))
+          .concat(String(cpu).padStart(4));
         out(
           `${domain.name.padEnd(32)} ${place.join(' ')}   ${letters}  ${seconds.toFixed(1).padStart(8)}  all / all\n`,
         );
