@@ -23,6 +23,8 @@ export interface LeftoverOptions {
 export interface Leftovers {
   /** Kills every process that carries the job's mark, but this one, and waits until they are gone. Returns how many there were. */
   killProcesses(job_id: string): Promise<number>;
+  /** Kills every process but this one, which must be process 1 of the job's own PID namespace, and waits for their end. */
+  killNamespace(): Promise<void>;
   /** Unmounts whatever is mounted at the VPS's mount point or below, and detaches its images' loop devices. Returns what was. */
   unmount(vps: VpsId): Promise<string[]>;
 }
@@ -59,6 +61,31 @@ function kill(pid: number): void {
   }
 }
 
+/** Processes of this PID namespace that still hold files: all but this one and zombies (proc_pid_stat(5): state). */
+async function liveProcesses(): Promise<number[]> {
+  const live: number[] = [];
+  for (const name of await readdir('/proc')) {
+    if (!/^[0-9]+$/.test(name) || Number(name) === process.pid) continue;
+    const stat = await unlessGone(readFile(`/proc/${name}/stat`, 'latin1'), '');
+    const state = stat.slice(stat.lastIndexOf(')') + 2).charAt(0);
+    if (state !== '' && state !== 'Z' && state !== 'X') live.push(Number(name));
+  }
+  return live;
+}
+
+/** Kills what `find` finds until it finds nothing, for some seconds. Returns how many there were at first. */
+async function killUntilGone(find: () => Promise<number[]>): Promise<number> {
+  let pids = await find();
+  const found = pids.length;
+  const until = Date.now() + KILL_WAIT_MS;
+  while (pids.length > 0 && Date.now() < until) {
+    for (const pid of pids) kill(pid);
+    await sleep(20);
+    pids = await find();
+  }
+  return found;
+}
+
 /** Mount points of /proc/self/mountinfo at `top` or below it, the last mounted first (proc(5): field 5, octal escapes). */
 export function mountsBelow(mountinfo: string, top: string): string[] {
   return mountinfo
@@ -84,16 +111,11 @@ export function createLeftovers({ runner, mount_dir }: LeftoverOptions): Leftove
   }
 
   return {
-    async killProcesses(job_id) {
-      let pids = await markedProcesses(job_id);
-      const found = pids.length;
-      const until = Date.now() + KILL_WAIT_MS;
-      while (pids.length > 0 && Date.now() < until) {
-        for (const pid of pids) kill(pid);
-        await sleep(20);
-        pids = await markedProcesses(job_id);
-      }
-      return found;
+    killProcesses: (job_id) => killUntilGone(() => markedProcesses(job_id)),
+
+    async killNamespace() {
+      if (process.pid !== 1) throw new Error('This process does not own its PID namespace.');
+      await killUntilGone(liveProcesses);
     },
 
     async unmount(vps) {

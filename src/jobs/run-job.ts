@@ -133,6 +133,8 @@ export async function runJob(path: string, job: JobProcess): Promise<JobStatus> 
     } catch (thrown) {
       problem = { thrown };
     } finally {
+      // The lock's holder goes with the rest; until the end is on disk, the running job itself keeps others out.
+      if (process.pid === 1) await leftovers.killNamespace();
       const left = await takeDown(folder, leftovers);
       if (left !== undefined) problem ??= { thrown: new AgentError('program_failed', left) };
       await lock.release();

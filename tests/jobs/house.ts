@@ -26,7 +26,8 @@ const SCRIPTS = {
   ].join('\n'),
   'mount-and-leave': [
     'mkdir -p -- "$2"; mount -o loop -- "$1" "$2"',
-    `cd -- "$2"; setsid sleep ${SLEEP_S} >/dev/null 2>&1 & echo done`,
+    `cd -- "$2"; setsid sleep ${SLEEP_S} >/dev/null 2>&1 &`,
+    `cd -- "$2"; env -i setsid sleep ${SLEEP_S} & echo done`,
   ].join('\n'),
   count: '[ ! -e "$1/secret" ] || exit 9; wc -c',
   loud: 'i=0; while [ $i -lt 4000 ]; do echo "$i ........................................"; i=$((i+1)); done',
