@@ -63,6 +63,8 @@ export interface HttpServer {
 }
 
 const SOAP_PATHS = ['/', '/soap'];
+/** Stands in the WSDL, which is generated once, for the address that each caller used. */
+const ANY_ADDRESS = 'https://any-address.invalid/';
 const EXPIRY_WARNING_MS = 30 * 86_400_000;
 
 /** The status for what breaks HTTP; undefined where the connection itself broke, or its TLS handshake did. */
@@ -94,6 +96,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const soap = createSoapRoute(options.dispatch, log);
   let app: FastifyInstance<Server> | undefined;
   let draining = false;
+  let wsdl: string | undefined;
 
   async function readTls(): Promise<TlsMaterial> {
     const material = await options.tls();
@@ -121,9 +124,10 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   function answerWsdl(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const [path = '/', query = ''] = request.url.split('?');
     if (!/^wsdl(?:=|$)/i.test(query)) return refuse(reply, 404);
+    wsdl ??= options.wsdl(ANY_ADDRESS);
     const own_host = `${config.node_name || hostname()}:${request.raw.socket.localPort}`;
     const address = addressUsed(request.headers.host, own_host, path);
-    return reply.type('text/xml; charset=utf-8').send(options.wsdl(address));
+    return reply.type('text/xml; charset=utf-8').send(wsdl.replaceAll(ANY_ADDRESS, () => address));
   }
 
   function build(tls: TlsMaterial): FastifyInstance<Server> {
