@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../core/errors.ts';
 import type { FileLocks, JobStatus, Jobs } from '../core/ports.ts';
-import { parseVpsId, type VpsId } from '../core/vps.ts';
+import type { VpsId } from '../core/vps.ts';
 import { isEnded, type JobFolder, readStatus } from './folder.ts';
 import { type LaunchOptions, launch } from './launch.ts';
 import { createLeftovers } from './leftovers.ts';
