@@ -2,7 +2,16 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -94,9 +103,17 @@ function settings(folder: string, node: FakeNode): Partial<Record<ConfigKey, str
   };
 }
 
-/** The bundle where it is built, as an installed daemon runs; else the sources. */
+/** Whether the bundle is built, and of the sources as they are now. */
+function bundleIsFresh(): boolean {
+  if (!existsSync(BUNDLE)) return false;
+  const built_ms = statSync(BUNDLE).mtimeMs;
+  const sources = readdirSync(join(ROOT, 'src'), { recursive: true, withFileTypes: true });
+  return sources.every((file) => statSync(join(file.parentPath, file.name)).mtimeMs <= built_ms);
+}
+
+/** The bundle where it is fresh, as an installed daemon runs; else the sources. */
 const program = () =>
-  existsSync(BUNDLE) ? [BUNDLE] : ['--import', import.meta.resolve('tsx'), join(ROOT, 'src/main.ts')];
+  bundleIsFresh() ? [BUNDLE] : ['--import', import.meta.resolve('tsx'), join(ROOT, 'src/main.ts')];
 
 /**
  * Starts the daemon and waits until it listens.
