@@ -16,8 +16,9 @@ import {
 } from './replay.ts';
 
 /** Records that stand unheld, with the reason. */
+const NO_SUBCOMMAND = 'the subcommand is not part of the fake, which says so and exits with 2';
 const NOT_HELD: Record<string, readonly string[]> = {
-  'the subcommand is not part of the fake, which says so and exits with 2': [
+  [NO_SUBCOMMAND]: [
     ...['014', '015', '018', '019', '020', '022', '023', '024', '025', '026', '027', '029', '039'],
     ...[
       '047',
@@ -262,6 +263,14 @@ describe('xl', { timeout: 120_000 }, () => {
       ...order(recorded('states-during-shutdown.txt').filter((letters) => letters !== '------')),
       undefined,
     ]);
+  });
+
+  it('says of the other subcommands that it does not know them', async () => {
+    const records = (NOT_HELD[NO_SUBCOMMAND] ?? []).map((number) => transcripts.get(number)?.argv ?? []);
+    for (const subcommand of new Set(records.map((argv) => argv[1] ?? ''))) {
+      const stderr = `fake xl: xl ${subcommand} is not part of the fake\n`;
+      expect(await call(node, ['xl', subcommand])).toEqual({ exit: 2, stdout: '', stderr });
+    }
   });
 
   it('keeps a console open until it is ended', async () => {
