@@ -7,8 +7,6 @@ import { bytesOf, type LvmReport, parseLvmReport } from './parse/lvm-report.ts';
 import { lastWords } from './run.ts';
 
 const MIB = 1024 * 1024;
-const ASK_TIMEOUT_MS = 30_000;
-const CHANGE_TIMEOUT_MS = 90_000;
 /** What LVM lets a volume group be called (lvm(8), VALID NAMES). */
 const VOLUME_GROUP = /^[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,126}$/;
 
@@ -27,20 +25,27 @@ interface Volume {
   readonly origin: string;
 }
 
+/** What the LVM driver needs; the times are for tests. */
+export interface LvmOptions {
+  readonly runner: Runner;
+  readonly config: Pick<Config, 'provisioning_volgroup' | 'dev_dir'>;
+  readonly ask_timeout_ms?: number;
+  readonly change_timeout_ms?: number;
+}
+
 /** Makes the {@link DiskStore} of LVM volumes: VG/xenNN and VG/xenNNswap. */
 export function createLvm({
   runner,
   config,
-}: {
-  runner: Runner;
-  config: Pick<Config, 'provisioning_volgroup' | 'dev_dir'>;
-}): DiskStore {
+  ask_timeout_ms = 30_000,
+  change_timeout_ms = 90_000,
+}: LvmOptions): DiskStore {
   const configured = config.provisioning_volgroup;
 
   async function report(kind: 'lv' | 'vg', fields: string, operands: readonly string[]): Promise<LvmReport> {
     const program = `${kind}s`;
     const args = ['--reportformat', 'json', '--units', 'b', '--nosuffix', '-o', fields, ...operands];
-    const answer = await runner.run({ label: program, program, args, timeout_ms: ASK_TIMEOUT_MS });
+    const answer = await runner.run({ label: program, program, args, timeout_ms: ask_timeout_ms });
     if (answer.exit_code === 0) return parseLvmReport(answer.stdout, kind);
     const errors = /^\s*\{/.test(answer.stdout) ? parseLvmReport(answer.stdout, kind).errors : [];
     const why = errors[0] ?? lastWords(answer);
@@ -99,7 +104,7 @@ export function createLvm({
 
   const names = (vps: VpsId) => ({ root: vps.name, swap: `${vps.name}swap` });
   const change = (program: string, args: readonly string[]): Promise<Finished> =>
-    runner.run({ label: program, program, args, timeout_ms: CHANGE_TIMEOUT_MS });
+    runner.run({ label: program, program, args, timeout_ms: change_timeout_ms });
   const roundUp = (size_mb: number, { extent_bytes }: VolumeGroup) =>
     Math.ceil((size_mb * MIB) / extent_bytes) * extent_bytes;
 
@@ -208,8 +213,8 @@ export function createLvm({
           made.push(name);
         } catch (error) {
           if (!(error instanceof AgentError)) throw error;
-          // A killed lvcreate may have made the volume, which was not there a moment ago, under the VPS's lock.
-          const mine = error.code === 'program_timeout' ? [...made, name] : made;
+          // A failed or killed lvcreate may have made the volume, which was not there a moment ago, under the VPS's lock.
+          const mine = error.code === 'disks_exist' ? made : [...made, name];
           throw await takeBack(group.name, mine, error);
         }
       }

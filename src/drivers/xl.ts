@@ -110,16 +110,25 @@ export function createXl({
     const started = performance.now();
     let phase: DomainPhase | undefined;
     let phase_since = started;
+    let seen_last = started;
+    let reboots = false;
     for (;;) {
       const domain = await find(vps);
-      if (!domain) return;
+      const now = performance.now();
+      if (!domain) {
+        // Between the two domains of a reboot there is none for a moment.
+        if (!reboots || now - seen_last >= settle_ms) return;
+        await sleep(poll_ms);
+        continue;
+      }
+      seen_last = now;
+      reboots = domain.state[4] === 'r';
       if (domain.domid !== before.domid) {
         throw new AgentError(
           'program_failed',
           `${vps.name} went down and was started again as domain ${domain.domid}; see who did, or its on_poweroff.`,
         );
       }
-      const now = performance.now();
       if (phase !== domainPhase(domain)) {
         phase = domainPhase(domain);
         phase_since = now;

@@ -1,0 +1,86 @@
+import { statSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { DiskStore, ImageType } from '../../../src/core/ports.ts';
+import { parseVpsId, type VpsId } from '../../../src/core/vps.ts';
+import { createDiskFiles } from '../../../src/drivers/disk-files.ts';
+import { createLvm } from '../../../src/drivers/lvm.ts';
+import type { DriverNode } from './driver-node.ts';
+
+const MIB = 1024 * 1024;
+const vps = parseVpsId('xen91') as VpsId;
+const neighbour = parseVpsId('xen910') as VpsId;
+
+/** What every {@link DiskStore} must do on a node. */
+export function describeDiskStore(name: string, type: ImageType, open: () => Promise<DriverNode>): void {
+  describe(`${type} disks on ${name}`, () => {
+    let node: DriverNode;
+    let disks: DiskStore;
+    beforeAll(async () => {
+      node = await open();
+      disks = type === 'lvm' ? createLvm(node) : createDiskFiles(node);
+    });
+    afterEach(async () => {
+      await disks.remove(vps);
+      await disks.remove(neighbour);
+    });
+    afterAll(() => node.cleanup());
+
+    it('are not there at first, and removing what is not there is fine', async () => {
+      await disks.remove(vps);
+      expect(await disks.find(vps)).toEqual({ type, root: undefined, swap: undefined });
+    });
+
+    it('are made in the sizes told before, found, and removed without their neighbours', async () => {
+      await disks.create(neighbour, { root_mb: 8, swap_mb: 8 });
+      await disks.create(vps, { root_mb: 13, swap_mb: 5 });
+      const { root, swap } = await disks.find(vps);
+      expect(root).toEqual({
+        path: expect.stringContaining('xen91'),
+        size_bytes: await disks.roundedSize_bytes(13),
+        in_use: false,
+      });
+      expect(swap?.size_bytes).toBe(await disks.roundedSize_bytes(5));
+      expect(statSync(root?.path ?? '').isFile() || statSync(root?.path ?? '').isBlockDevice()).toBe(true);
+      await disks.remove(vps);
+      expect(await disks.find(vps)).toMatchObject({ root: undefined, swap: undefined });
+      expect((await disks.find(neighbour)).root).toBeDefined();
+    });
+
+    it('take away room, and give it back', async () => {
+      // A machine's file system is used by others, too; a volume group is not.
+      const noise_mib = type === 'lvm' ? 0 : 64;
+      const before = await disks.free_mib();
+      await disks.create(vps, { root_mb: 256, swap_mb: 256 });
+      expect(Math.abs(before - (await disks.free_mib()) - 512)).toBeLessThanOrEqual(noise_mib);
+      await disks.remove(vps);
+      expect(Math.abs(before - (await disks.free_mib()))).toBeLessThanOrEqual(noise_mib);
+    });
+
+    it('that are there are kept when the others are made', async () => {
+      await disks.create(vps, { root_mb: 8, swap_mb: 8 });
+      const before = await disks.find(vps);
+      await disks.create(vps, { root_mb: 8, swap_mb: 8 });
+      expect(await disks.find(vps)).toEqual(before);
+    });
+
+    it('are not made, neither of the two, where there is no room', async () => {
+      const free_mb = await disks.free_mib();
+      await expect(disks.create(vps, { root_mb: 8, swap_mb: free_mb + 1024 })).rejects.toMatchObject({
+        code: 'no_space',
+        message: expect.stringMatching(/^xen91: its disks need \d+ MB, and .* \d+ MB free\.$/),
+      });
+      await expect(disks.create(vps, { root_mb: 64 * MIB, swap_mb: 8 })).rejects.toMatchObject({
+        code: 'no_space',
+      });
+      expect(await disks.find(vps)).toMatchObject({ root: undefined, swap: undefined });
+    });
+
+    it('are rounded up, never down', async () => {
+      for (const size_mb of [1, 4, 5, 1000]) {
+        const rounded = await disks.roundedSize_bytes(size_mb);
+        expect(rounded).toBeGreaterThanOrEqual(size_mb * MIB);
+        expect(rounded - size_mb * MIB).toBeLessThan(64 * MIB);
+      }
+    });
+  });
+}

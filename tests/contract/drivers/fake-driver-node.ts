@@ -1,0 +1,35 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseConfig } from '../../../src/config/load.ts';
+import { createRunner } from '../../../src/drivers/run.ts';
+import { createFakeNode, type FakeNode } from '../../fakes/fake-node.ts';
+import type { DriverNode } from './driver-node.ts';
+
+/** Opens the fake node as a {@link DriverNode}; its guests need no system to boot. */
+export async function openFakeNode(): Promise<DriverNode & { readonly fake: FakeNode }> {
+  const fake = await createFakeNode();
+  const xen_dir = join(fake.root, 'etc-xen');
+  mkdirSync(xen_dir);
+  const config = parseConfig(
+    [
+      `program_path=${fake.program_path}`,
+      `dev_dir=${fake.dev_dir}`,
+      `proc_dir=${fake.proc_dir}`,
+      `xen_dir=${xen_dir}`,
+      `provisioning_mount_point=${join(fake.root, 'mnt')}`,
+    ].join('\n'),
+  );
+  mkdirSync(config.provisioning_mount_point);
+  return {
+    fake,
+    config,
+    runner: createRunner({ path: config.program_path }),
+    volume_group: 'vg0',
+    kernel: fake.kernel,
+    initrd: fake.initrd,
+    memory_mb: 384,
+    fillRoot: async () => undefined,
+    booted: async () => undefined,
+    cleanup: async () => fake.cleanup(),
+  };
+}
