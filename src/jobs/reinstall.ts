@@ -1,5 +1,5 @@
 import type { Config } from '../config/schema.ts';
-import { AgentError, asAgentError } from '../core/errors.ts';
+import { AgentError } from '../core/errors.ts';
 import type { GuestConfigStore } from '../core/ports.ts';
 import { type IdleDisks, type IdleDisksDeps, idleDisks } from './idle-disks.ts';
 import type { JobOrder, Step, StepContext } from './plan.ts';
@@ -81,8 +81,10 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
             const said = await run(ctx, site);
             return typeof said === 'string' ? said : undefined;
           } catch (thrown) {
-            const { code, message, cause, log } = asAgentError(thrown);
-            throw new AgentError(code, `${message} ${FATE[fate]}`, { cause, ...(log ? { log } : {}) });
+            if (!(thrown instanceof AgentError)) throw thrown;
+            const { code, message, cause, log } = thrown;
+            const sentence = message.replace(/[.\s]*$/, '.');
+            throw new AgentError(code, `${sentence} ${FATE[fate]}`, { cause, ...(log ? { log } : {}) });
           }
         },
       };

@@ -1,0 +1,271 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseConfig } from '../../src/config/load.ts';
+import { AgentError } from '../../src/core/errors.ts';
+import type { ReinstallRequest } from '../../src/core/ports.ts';
+import type { Domain } from '../../src/core/vps.ts';
+import { createDiskFiles } from '../../src/drivers/disk-files.ts';
+import { createGuestConfigs } from '../../src/drivers/guest-config.ts';
+import { createRunner } from '../../src/drivers/run.ts';
+import { reinstallPlan } from '../../src/jobs/reinstall.ts';
+import { hypervisorWith, PROGRAM_PATH, runPlan, vpsOf } from './plan-harness.ts';
+
+const vps = vpsOf('01');
+const HASH = '$6$salt$notARealHashButOfTheRightForm';
+const REQUEST: ReinstallRequest = {
+  os: 'debian',
+  memory_mb: 512,
+  nics: [
+    { ip: '192.0.2.10', netmask: '255.255.255.0', broadcast: '192.0.2.255' },
+    { ip: '192.0.2.11', netmask: '255.255.255.0', broadcast: '192.0.2.255' },
+  ],
+  gateway: '192.0.2.1',
+  dns: ['192.0.2.53', '192.0.2.54'],
+  image_type: 'vbd',
+};
+const STEPS = [
+  ...['check', 'mkfs', 'mount', 'bootstrap', 'configure'],
+  ...['password', 'network', 'customize', 'unmount', 'guest'],
+];
+
+let folder: string;
+let scripts: string;
+let domains: Domain[];
+
+/** A script that writes down how it was called, does `body`, and ends well. */
+function script(path: string, body = ''): void {
+  const record = `printf '%s\\n' "\${0##*/}" "$@" >>'${folder}/calls'; echo >>'${folder}/calls'; cat >>'${folder}/input'`;
+  writeFileSync(path, `#!/bin/sh\n${record}\n${body}\n`);
+  chmodSync(path, 0o755);
+}
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'reinstall-'));
+  scripts = join(folder, 'scripts');
+  domains = [];
+  for (const name of ['scripts', 'mnt', 'xen/auto', 'os']) mkdirSync(join(folder, name), { recursive: true });
+  for (const name of [
+    'mkfs',
+    'mount',
+    'bootstrap',
+    'base-config',
+    'network',
+    'root-password',
+    'umount',
+    'hook',
+  ]) {
+    script(join(scripts, `reinstall-${name}`));
+  }
+  for (const disk of ['xen01.img', 'xen01.swap.img']) writeFileSync(join(folder, 'mnt', disk), disk);
+  writeFileSync(join(folder, 'xen/xen01'), 'the old one');
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function reinstall(change: Partial<ReinstallRequest> = {}, settings = '', secret: string | undefined = HASH) {
+  const config = parseConfig(
+    `provisioning_mount_point=${folder}/mnt\nxen_dir=${folder}/xen\nos_dir=${folder}/os\netc_dir=${folder}/etc\n${settings}`,
+  );
+  const vbd = createDiskFiles({ runner: createRunner({ path: PROGRAM_PATH }), config });
+  const plan = reinstallPlan({
+    config,
+    hypervisor: hypervisorWith(domains),
+    disks: { vbd, lvm: vbd },
+    guests: createGuestConfigs({ config }),
+    node_name: 'node1.example.com',
+    kernel: () =>
+      Promise.resolve({
+        kernel: '/boot/k',
+        initrd: '/boot/i',
+        release: '6.12',
+        modules: '/lib/modules/6.12',
+      }),
+  });
+  const order = {
+    id: 'a',
+    vps,
+    request: { ...REQUEST, ...change },
+    secret,
+    mount_point: join(folder, 'mnt/01'),
+  };
+  return runPlan(plan(order), scripts);
+}
+
+const calls = () =>
+  existsSync(join(folder, 'calls')) ? readFileSync(join(folder, 'calls'), 'utf8').split('\n\n') : [];
+const guestFile = () =>
+  existsSync(join(folder, 'xen/xen01')) ? readFileSync(join(folder, 'xen/xen01'), 'utf8') : undefined;
+
+describe('an installation of Debian', () => {
+  it('goes through its steps, and then the guest can be started', async () => {
+    const { begun, error, message } = await reinstall();
+    expect(error).toBeUndefined();
+    expect(begun).toEqual(STEPS);
+    expect(message).toBe('Debian trixie is installed on xen01; startVPS boots it.');
+    const mnt = `${folder}/mnt`;
+    expect(calls().map((call) => call.split('\n').join(' '))).toEqual([
+      `reinstall-mkfs --root ${mnt}/xen01.img --swap ${mnt}/xen01.swap.img`,
+      `reinstall-mount --root ${mnt}/xen01.img --on ${mnt}/01`,
+      `reinstall-bootstrap --root ${mnt}/01 --release trixie`,
+      `reinstall-base-config --root ${mnt}/01 --name xen01 --fqdn mx.xen01.node1.example.com --ip 192.0.2.10 --disk-type xvd --etc-dir ${folder}/etc --kernel-release 6.12 --kmod-path /lib/modules/6.12`,
+      `reinstall-root-password --root ${mnt}/01`,
+      `reinstall-network --root ${mnt}/01 --nic 192.0.2.10,255.255.255.0,192.0.2.255 --nic 192.0.2.11,255.255.255.0,192.0.2.255 --gateway 192.0.2.1 --dns 192.0.2.53,192.0.2.54`,
+      `reinstall-umount ${mnt}/01`,
+      '',
+    ]);
+    expect(readFileSync(join(folder, 'input'), 'utf8')).toBe(`${HASH}\n`);
+    expect(guestFile()).toContain('memory = 512');
+    expect(guestFile()).toContain('kernel = "/boot/k"');
+    expect(readlinkSync(join(folder, 'xen/auto/xen01'))).toBe('../xen01');
+  });
+
+  it('takes mirror and packages from the configuration', async () => {
+    await reinstall({}, 'debian_repo=http://mirror.test/debian\ndebian_added_debs="vim, less"\n');
+    expect(calls()[2]?.split('\n').slice(5)).toEqual([
+      ...['--mirror', 'http://mirror.test/debian', '--packages', 'vim, less'],
+    ]);
+  });
+
+  it('runs the custom_postinstall_script with the arguments of a template', async () => {
+    script(join(folder, 'custom'));
+    const { error } = await reinstall({}, `custom_postinstall_script=${folder}/custom\n`);
+    expect(error).toBeUndefined();
+    const [name, program, ...args] = calls().at(-3)?.split('\n') ?? [];
+    expect([name, program]).toEqual(['reinstall-hook', `${folder}/custom`]);
+    expect(args.join(' ')).toBe(
+      `-path ${folder}/mnt/01 -vpsid 01 -ram 512 -os debian -nic 192.0.2.10,255.255.255.0,192.0.2.255 -nic 192.0.2.11,255.255.255.0,192.0.2.255 -gw 192.0.2.1 -dns 192.0.2.53,192.0.2.54 --disk-type vbd --xen-domu-hdd-dev-type xvd --vps-fqdn mx.xen01.node1.example.com --vps-domain xen01.node1.example.com --node-fqdn node1.example.com --virt-type xen --kernel /boot/k --kernel-release 6.12 --kmod-path /lib/modules/6.12 --initrd /boot/i`,
+    );
+  });
+});
+
+describe('an installation of a template', () => {
+  const template = (...hooks: string[]) => {
+    mkdirSync(join(folder, 'os/centos'));
+    for (const hook of hooks) script(join(folder, 'os/centos', hook));
+  };
+  const programs = () => calls().map((call) => call.split('\n').slice(0, 2).join(' ').replace(folder, ''));
+
+  it('calls all of its programs in their places', async () => {
+    template('install_os', 'custom_os', 'setup_network', 'last_stage_custom');
+    const { error, message } = await reinstall({ os: 'centos' });
+    expect(error).toBeUndefined();
+    expect(message).toBe('centos is installed on xen01; startVPS boots it.');
+    expect(programs().slice(2, 7)).toEqual([
+      'reinstall-hook /os/centos/install_os',
+      'reinstall-hook /os/centos/custom_os',
+      'reinstall-root-password --root',
+      'reinstall-hook /os/centos/setup_network',
+      'reinstall-hook /os/centos/last_stage_custom',
+    ]);
+  });
+
+  it('does itself what the template does not', async () => {
+    template('install_os');
+    await reinstall({ os: 'centos' });
+    expect(programs().slice(2, 6)).toEqual([
+      'reinstall-hook /os/centos/install_os',
+      'reinstall-base-config --root',
+      'reinstall-root-password --root',
+      'reinstall-network --root',
+    ]);
+  });
+
+  it.each(['centos', 'none', '../os/centos', '-x'])('refuses %s without an install_os', async (os) => {
+    template('custom_os');
+    const { error, begun } = await reinstall({ os });
+    expect(error).toMatchObject({ code: 'unknown_os' });
+    expect(begun).toEqual(['check']);
+    expect(guestFile()).toBe('the old one');
+  });
+});
+
+describe('an installation that cannot begin changes nothing', () => {
+  const untouched = async (run: ReturnType<typeof reinstall>, code: string) => {
+    const { error, begun } = await run;
+    expect(error).toMatchObject({ code });
+    expect(error?.message).toMatch(/Nothing was changed: the disks are as they were\.$/);
+    expect(begun).toEqual(['check']);
+    expect(calls()).toEqual([]);
+    expect(guestFile()).toBe('the old one');
+  };
+
+  it('Xen has a domain of that name', async () => {
+    domains = [{ name: 'xen01', domid: 3, memory_mib: 512, vcpus: 1, state: '--ps--', cpu_seconds: 1 }];
+    await untouched(reinstall(), 'vps_running');
+  });
+
+  it('a disk is missing', async () => {
+    rmSync(join(folder, 'mnt/xen01.swap.img'));
+    await untouched(reinstall(), 'disks_missing');
+  });
+
+  it('the custom_postinstall_script is missing', () =>
+    untouched(reinstall({}, 'custom_postinstall_script=/no/such\n'), 'not_found'));
+
+  it('the guest is started between the check and the new file systems', async () => {
+    const found = hypervisorWith([]);
+    let asked = 0;
+    const config = parseConfig(`provisioning_mount_point=${folder}/mnt\nxen_dir=${folder}/xen\n`);
+    const vbd = createDiskFiles({ runner: createRunner({ path: PROGRAM_PATH }), config });
+    const plan = reinstallPlan({
+      config,
+      hypervisor: {
+        ...found,
+        find: () => {
+          asked += 1;
+          const state = { name: 'xen01', domid: 4, memory_mib: 0, vcpus: 0, state: '--p---', cpu_seconds: 0 };
+          return Promise.resolve(asked > 1 ? state : undefined);
+        },
+      },
+      disks: { vbd, lvm: vbd },
+      guests: createGuestConfigs({ config }),
+      node_name: 'node1',
+      kernel: () => Promise.resolve({ kernel: '/k', initrd: undefined, release: '6', modules: '/m' }),
+    });
+    const order = { id: 'a', vps, request: REQUEST, secret: HASH, mount_point: join(folder, 'mnt/01') };
+    const { error, begun } = await runPlan(plan(order), scripts);
+    expect(error).toMatchObject({ code: 'vps_running' });
+    expect(begun).toEqual(['check', 'mkfs']);
+    expect(calls()).toEqual([]);
+    expect(guestFile()).toBe('the old one');
+  });
+});
+
+describe('an installation that fails', () => {
+  it.each([
+    ['mkfs', 'mkfs'],
+    ['mount', 'mount'],
+    ['bootstrap', 'bootstrap'],
+    ['configure', 'base-config'],
+    ['password', 'root-password'],
+    ['network', 'network'],
+    ['unmount', 'umount'],
+  ])('in step %s says so, and leaves no guest that could be started', async (step, name) => {
+    script(join(scripts, `reinstall-${name}`), "echo 'E: the cause' >&2; exit 25");
+    const { error, begun } = await reinstall();
+    expect(begun.at(-1)).toBe(step);
+    expect(error).toBeInstanceOf(AgentError);
+    expect(error?.message).toBe(
+      `script reinstall-${name} failed (exit code 25): E: the cause. Its disks were made anew and hold an unfinished system: mend the cause, and reinstall it.`,
+    );
+    expect(guestFile()).toBeUndefined();
+    expect(existsSync(join(folder, 'xen/auto/xen01'))).toBe(false);
+  });
+
+  it('never tells the password', async () => {
+    script(join(scripts, 'reinstall-root-password'), 'exit 1');
+    const { error, log } = await reinstall();
+    expect(`${error?.message}${JSON.stringify((error as AgentError).log)}${log}`).not.toContain(HASH);
+    expect(calls().join('\n')).not.toContain(HASH);
+  });
+});
