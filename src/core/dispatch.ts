@@ -5,7 +5,7 @@ import type { Caller, ParamValue, SoapCall } from './call.ts';
 import type { AnswerOutcome, OperationContext, Ports } from './context.ts';
 import { AgentError, asAgentError } from './errors.ts';
 import type { Operation } from './operation.ts';
-import type { JobStatus } from './ports.ts';
+import type { HeldLock, JobStatus } from './ports.ts';
 import type { Registry } from './registry.ts';
 import { validateInput } from './validate.ts';
 import { parseVpsId, type VpsId } from './vps.ts';
@@ -49,8 +49,7 @@ function authorize(
   );
 }
 
-/** The sentence for a VPS that a job holds. */
-export function busyWithJob(vps: VpsId, job: JobStatus): AgentError {
+function busyWithJob(vps: VpsId, job: JobStatus): AgentError {
   const step = job.steps.at(-1)?.name;
   return new AgentError(
     'vps_busy',
@@ -91,14 +90,26 @@ class PendingAnswers {
 
 /** Composes the one way from a call to its outcome: bind, authorize, validate, lock, handle, audit. */
 export function createDispatch({ registry, config, ports, log }: DispatchOptions): Dispatch {
+  async function acquire(vps: VpsId, holder: string): Promise<HeldLock> {
+    try {
+      return await ports.locks.acquire(vps, holder);
+    } catch (error) {
+      const job =
+        error instanceof AgentError && error.code === 'vps_busy' ? await ports.jobs.current(vps) : undefined;
+      throw job ? busyWithJob(vps, job) : error;
+    }
+  }
+
   async function underLock<T>(
     operation: Operation,
     vps: VpsId,
     caller: Caller,
     work: () => Promise<T>,
   ): Promise<T> {
-    const holder = `${operation.name}, called by ${quoteName(caller.user)} from ${caller.address}`;
-    const lock = await ports.locks.acquire(vps, holder);
+    const lock = await acquire(
+      vps,
+      `${operation.name}, called by ${quoteName(caller.user)} from ${caller.address}`,
+    );
     try {
       const job = await ports.jobs.current(vps);
       if (job) throw busyWithJob(vps, job);

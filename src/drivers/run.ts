@@ -81,8 +81,10 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
     const stdin = output === 'pipe' ? 'pipe' : 'ignore';
     const options = { ...inOwnSession(command), stdio: [stdin, output, output] } as Options;
     const child = execa(command.program, [...command.args], options);
-    if (output !== 'pipe') closeSync(output);
-    child.unref();
+    if (output !== 'pipe') {
+      closeSync(output);
+      child.unref();
+    }
     const stderr = new Capture(COMPANION_CAP_BYTES);
     child.stderr?.on('data', (chunk: Buffer) => stderr.add(chunk));
     const ended = child.then(() => {
