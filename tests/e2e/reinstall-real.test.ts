@@ -16,7 +16,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import type { JobStatus, ReinstallRequest } from '../../src/core/ports.ts';
 import { createDiskFiles } from '../../src/drivers/disk-files.ts';
@@ -144,8 +144,9 @@ function commandLine(pid: string): string {
 }
 
 /** A job says that it has ended a moment before its process does. */
-const SOON = { timeout: 5_000 };
-const NOTHING = { mounts: [], loops: [], processes: [] };
+function nothingIsLeft({ left }: Site): Promise<void> {
+  return vi.waitFor(() => expect(left()).toEqual({ mounts: [], loops: [], processes: [] }), 5_000);
+}
 
 let node: FakeNode;
 beforeAll(async () => {
@@ -155,7 +156,7 @@ afterAll(() => node.cleanup());
 
 describe('a real Debian', () => {
   let site: Site;
-  let root: string;
+  let root = '';
   const text = (file: string) => readFileSync(join(root, file), 'utf8');
 
   beforeAll(async () => {
@@ -166,13 +167,13 @@ describe('a real Debian', () => {
       'Debian trixie is installed on xen01; startVPS boots it.',
     );
     expect(ended.state).toBe('succeeded');
-    await expect.poll(site.left, SOON).toEqual(NOTHING);
+    await nothingIsLeft(site);
     root = join(site.base, 'look');
     mkdirSync(root);
     execFileSync('mount', ['-o', 'loop,ro', site.image, root]);
   }, 180_000);
   afterAll(() => {
-    execFileSync('umount', [root]);
+    if (root) execFileSync('umount', [root]);
     rmSync(site.base, { recursive: true });
   });
 
@@ -273,7 +274,7 @@ describe('an installation that comes to nothing', () => {
     const ended = await (site as Site).ended();
     expect(ended.state).toBe('failed');
     expect(ended.steps.at(-1)?.name).toBe('bootstrap');
-    await expect.poll((site as Site).left, SOON).toEqual(NOTHING);
+    await nothingIsLeft(site as Site);
     expect(existsSync(join((site as Site).base, 'xen/xen01'))).toBe(false);
     return ended;
   }
