@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 NODE_BIN := node_modules/.bin
 
-.PHONY: all build check demo test generate format deps clean
+.PHONY: all build check demo test generate format deps install clean
 
 all: build
 
@@ -33,6 +33,20 @@ test: check build
 
 demo: deps build
 	node --import tsx scripts/dev/demo.ts
+
+# Puts the built agent where it runs from; DESTDIR is for packages.
+install:
+	install -d $(DESTDIR)/usr/sbin $(DESTDIR)/usr/bin $(DESTDIR)/usr/lib/dtc-xen-agent $(DESTDIR)/etc/dtc-xen
+	install -m 755 dist/dtc-xen-agent.js $(DESTDIR)/usr/lib/dtc-xen-agent/dtc-xen-agent.mjs
+	install -m 755 dist/dtc-xen-client.js $(DESTDIR)/usr/lib/dtc-xen-agent/dtc-xen-client.mjs
+	ln -sf ../lib/dtc-xen-agent/dtc-xen-agent.mjs $(DESTDIR)/usr/sbin/dtc-xen-agent
+	ln -sf ../lib/dtc-xen-agent/dtc-xen-client.mjs $(DESTDIR)/usr/bin/dtc-xen-client
+	install -d $(DESTDIR)/usr/share/dtc-xen/scripts/lib $(DESTDIR)/usr/share/dtc-xen-os $(DESTDIR)/usr/share/dtc-xen-app
+	install -m 755 $(filter-out scripts/dev scripts/lib,$(wildcard scripts/*)) $(DESTDIR)/usr/share/dtc-xen/scripts/
+	install -m 755 $(wildcard scripts/lib/*) $(DESTDIR)/usr/share/dtc-xen/scripts/lib/
+	ln -sf scripts/dtc-xen-parse-param $(DESTDIR)/usr/share/dtc-xen/dtc-xen-parse-param
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system systemd/*.service systemd/*.slice
+	install -D -m 644 -t $(DESTDIR)/usr/share/dtc-xen wsdl/dtc-xen.wsdl
 
 clean:
 	rm -rf dist .cache
