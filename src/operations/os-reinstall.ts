@@ -3,11 +3,14 @@ import { AgentError } from '../core/errors.ts';
 import { out, password, text, vpsname, wholeNumber, word } from '../core/fields.ts';
 import { parseAddressList, parseDns, parseGateway, parseNics } from '../core/net.ts';
 import { defineOperation } from '../core/operation.ts';
+import { validateInput } from '../core/validate.ts';
 import { requireDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
 
 /** The system that the agent installs by itself; every other one is a template in /usr/share/dtc-xen-os. */
 const BUILT_IN = 'debian';
 const OLDER = ['vpsname', 'ostype', 'hddsize', 'ramsize', 'ipaddr', 'password', 'imagetype'];
+/** Older panels repeat the size that setupLVMDisks was told: it is checked like the rest, and not used. */
+const OLDER_SIZE = z.object({ hddsize: wholeNumber('Size of the root disk.', 1, 64 * 1024 * 1024) });
 
 export default defineOperation({
   name: 'reinstallVPSos',
@@ -31,14 +34,17 @@ export default defineOperation({
     matchesNames: (names) =>
       ['hddsize', 'ipaddr', 'imagetype'].some((name) => names.has(name)) && !names.has('nics'),
     matchesValues: (values) => values.length === OLDER.length && ['lvm', 'vbd'].includes(values[6] as string),
-    convert: ({ vpsname, ostype, ramsize, ipaddr, password, imagetype }) => ({
-      vpsname: vpsname ?? null,
-      ostype: ostype ?? null,
-      ramsize: ramsize ?? null,
-      password: password ?? null,
-      nics: typeof ipaddr === 'string' ? parseAddressList('ipaddr', ipaddr).join('+') : (ipaddr ?? null),
-      imagetype: imagetype ?? null,
-    }),
+    convert: ({ vpsname, ostype, hddsize, ramsize, ipaddr, password, imagetype }) => {
+      validateInput({ name: 'reinstallVPSos', input: OLDER_SIZE }, { hddsize: hddsize ?? null });
+      return {
+        vpsname: vpsname ?? null,
+        ostype: ostype ?? null,
+        ramsize: ramsize ?? null,
+        password: password ?? null,
+        nics: typeof ipaddr === 'string' ? parseAddressList('ipaddr', ipaddr).join('+') : (ipaddr ?? null),
+        imagetype: imagetype ?? null,
+      };
+    },
   },
   lock: 'vps',
   changes: true,
