@@ -81,6 +81,6 @@ export async function ensureCertificate(options: CertificateOptions): Promise<bo
     ['-passin', 'stdin'],
   );
   const [certificate_file] = CERTIFICATE_FILES;
-  await writeFileAtomic(join(etc_dir, certificate_file), stdout, 0o644);
+  await writeFileAtomic(join(etc_dir, certificate_file), stdout, { mode: 0o644 });
   return true;
 }

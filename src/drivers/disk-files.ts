@@ -1,7 +1,7 @@
 import { link, lstat, mkdir, open, readdir, readlink, realpath, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
-import { syncFolder } from '../core/atomic-file.ts';
+import { syncFolder, temporaryName } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Disk, DiskStore } from '../core/ports.ts';
 import type { Runner } from '../core/runner.ts';
@@ -25,7 +25,7 @@ export function createDiskFiles({
   const folder = config.provisioning_mount_point;
   const names = (vps: VpsId) => ({ root: `${vps.name}.img`, swap: `${vps.name}.swap.img` });
   /** Half-made images: one name per image, since its VPS's lock lets only one maker in; the next one clears it away. */
-  const unfinished = (name: string) => join(folder, `.${name}.new`);
+  const unfinished = (name: string) => join(folder, temporaryName(name));
 
   /** Whether a process has the file open: qemu, mkfs, a copy. */
   async function openInProcess(file: string): Promise<boolean> {

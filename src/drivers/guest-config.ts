@@ -1,7 +1,7 @@
 import { lstat, mkdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../config/schema.ts';
-import { syncFolder, writeFileAtomic } from '../core/atomic-file.ts';
+import { syncFolder, temporaryName, writeFileAtomic } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';
 import type { GuestConfigStore } from '../core/ports.ts';
 import type { VpsId } from '../core/vps.ts';
@@ -25,7 +25,7 @@ export function createGuestConfigs({
 
   async function writeText(vps: VpsId, text: string, mode: number): Promise<void> {
     await mkdir(config.xen_dir, { recursive: true });
-    await writeFileAtomic(path(vps), text, mode);
+    await writeFileAtomic(path(vps), text, { mode });
   }
 
   return {
@@ -55,7 +55,7 @@ export function createGuestConfigs({
         throw new AgentError('program_failed', `${at} is not a link; look what it is, and remove it.`);
       }
       if (there && resolve(auto, await readlink(at)) === path(vps)) return;
-      const temporary = join(auto, `.${vps.name}.new`);
+      const temporary = join(auto, temporaryName(vps.name));
       await rm(temporary, { force: true });
       await symlink(join('..', vps.name), temporary);
       await rename(temporary, at);

@@ -1,10 +1,10 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
+import { replaceFile } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';
 import type { FileLocks, PasswordFile } from '../core/ports.ts';
 import { isKnownHash, type PasswordHasher } from './htpasswd-hash.ts';
-import { replaceFile } from './replace-file.ts';
 
 /** What a {@link PasswordFile} is made of. */
 export interface PasswordFileOptions {
@@ -49,7 +49,7 @@ function unreadable(error: unknown): AgentError {
 }
 
 /** Replaces a user's line in the text of an htpasswd file, or adds one; a user's further lines, which never counted, go. */
-export function withPassword(text: string, user: string, hash: string): string {
+function withPassword(text: string, user: string, hash: string): string {
   const lines = text === '' ? [] : text.replace(/\n$/, '').split('\n');
   const isUsers = (line: string) => line.startsWith(`${user}:`);
   const first = lines.findIndex(isUsers);

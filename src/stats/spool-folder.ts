@@ -1,8 +1,8 @@
-import { mkdir, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { syncFolder } from '../core/atomic-file.ts';
+import { syncFolder, writeFileAtomic } from '../core/atomic-file.ts';
 import type { Sample } from '../core/ports.ts';
 import type { CounterState } from './sample.ts';
 
@@ -64,7 +64,7 @@ export type Fault = (step: string) => Promise<void> | void;
 
 const LAST_COUNTERS = 'last-counters.json';
 const SAMPLE_NAME = /^sample-([0-9]{15})\.json$/;
-const TEMPORARY_NAME = /^\.(?:sample-[0-9]{15}|last-counters)\.json\.tmp$/;
+const TEMPORARY_NAME = /^\.(?:sample-[0-9]{15}|last-counters)\.json\.new$/;
 
 const sampleName = (serial: number) => `sample-${String(serial).padStart(15, '0')}.json`;
 
@@ -89,14 +89,9 @@ export interface SpoolFolder {
 /** Makes a {@link SpoolFolder} of a path. */
 export function createSpoolFolder(dir: string, log: Logger, fault: Fault = () => undefined): SpoolFolder {
   async function writeWhole(kind: 'sample' | 'last', name: string, value: unknown): Promise<void> {
-    const temporary = join(dir, `.${name}.tmp`);
-    await fault(`${kind}: begun`);
-    await writeFile(temporary, JSON.stringify(value), { mode: 0o600, flush: true });
-    await fault(`${kind}: temporary file on disk`);
-    await rename(temporary, join(dir, name));
-    await fault(`${kind}: renamed`);
-    await syncFolder(dir);
-    await fault(`${kind}: folder synced`);
+    await writeFileAtomic(join(dir, name), JSON.stringify(value), {
+      onStep: (step) => fault(`${kind}: ${step}`),
+    });
   }
 
   async function setAside(name: string, reason: unknown): Promise<void> {

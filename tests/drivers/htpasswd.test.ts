@@ -198,7 +198,7 @@ describe('writing the file', () => {
   });
 
   test('what a crash left behind is used up', async () => {
-    writeFileSync(`${path}.new`, 'half a li');
+    writeFileSync(join(folder, '.htpasswd.new'), 'half a li');
     await open().setPassword('u', 'p');
     expect(readdirSync(folder).sort()).toEqual(['htpasswd', 'lock']);
   });

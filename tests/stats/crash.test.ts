@@ -70,7 +70,7 @@ describe('a cut at every step of every write and deletion', () => {
       expect(rows.at(-1)?.net_inbytes, step).toBe(node.counter);
       expectExact(rows);
       expect(
-        node.files().filter((name) => name.endsWith('.tmp') || name.endsWith('.damaged')),
+        node.files().filter((name) => name.endsWith('.new') || name.endsWith('.damaged')),
         step,
       ).toEqual([]);
       node.remove();

@@ -118,7 +118,7 @@ describe('the sample spool', () => {
     writeFileSync(join(node.perfdata, 'last-counters.json'), '\0\0\0\0');
     writeFileSync(join(node.perfdata, 'cpu.db'), 'foreign');
     mkdirSync(join(node.perfdata, 'sample-999.json'));
-    writeFileSync(join(node.perfdata, '.sample-000000000000001.json.tmp'), 'half');
+    writeFileSync(join(node.perfdata, '.sample-000000000000001.json.new'), 'half');
 
     const restarted = node.sampler();
     await node.minute(restarted);
