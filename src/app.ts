@@ -15,7 +15,7 @@ import { createCounters } from './drivers/counters.ts';
 import { createDiskFiles } from './drivers/disk-files.ts';
 import { createFileLocks, createVpsLocks } from './drivers/flock.ts';
 import { createGuestConfigs } from './drivers/guest-config.ts';
-import { guestKernel, nodeName } from './drivers/host.ts';
+import { describeHost, guestKernel, hostFigures, nodeName } from './drivers/host.ts';
 import { createPasswordFile } from './drivers/htpasswd.ts';
 import { createPasswordHasher } from './drivers/htpasswd-hash.ts';
 import { createLvm } from './drivers/lvm.ts';
@@ -191,6 +191,7 @@ export async function runJobHere({ config, folder }: AppOptions & { folder: stri
         disks,
         node_name: nodeName(config),
         kernel: () => guestKernel(config),
+        figures: async () => describeHost(await hostFigures(config.provisioning_mount_point)),
       }),
       fsck: fsckPlan({ hypervisor, disks }),
     },

@@ -69,7 +69,8 @@ const diskList = (lines: readonly string[]) => `disk = [ ${lines.map((line) => `
 
 /**
  * Renders /etc/xen/xenNN of a paravirtual guest (xl.cfg(5)). A guest has one interface with all its addresses, as in
- * DTC-Xen: its first is eth0's, the others are aliases, and the traffic of all is counted on the one vif.
+ * DTC-Xen: its first is eth0's, the others are aliases, and the traffic of all is counted on the one vif. net.ifnames=0 keeps
+ * it eth0, before an initrd's udev can rename it.
  *
  * @throws AgentError invalid_value naming what cannot be written
  */
@@ -89,7 +90,7 @@ export function renderGuestConfig(guest: GuestConfig, settings: GuestSettings): 
     diskList(diskLines(disks, device)),
     lines.vif,
     `root = "/dev/${device}a ro"`,
-    `extra = "${`console=hvc0 ${parameters}`.trim()}"`,
+    `extra = "${`console=hvc0 net.ifnames=0 ${parameters}`.trim()}"`,
     ...lines.ends,
   ].join('\n')}\n`;
 }

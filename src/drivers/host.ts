@@ -84,3 +84,9 @@ export async function hostFigures(folder: string): Promise<HostFigures> {
     disk_free_mib: Math.floor((holder?.available ?? 0) / MIB),
   };
 }
+
+/** {@link HostFigures} as a line for a log. */
+export function describeHost(figures: HostFigures): string {
+  const { memory_free_mib, memory_total_mib, disk_free_mib, disk_size_mib } = figures;
+  return `the node has ${memory_free_mib} of ${memory_total_mib} MiB memory and ${disk_free_mib} of ${disk_size_mib} MiB disk left`;
+}

@@ -14,6 +14,8 @@ export interface ReinstallDeps extends IdleDisksDeps {
   readonly node_name: string;
   /** Finds the kernel that guests boot; throws not_found where there is none. */
   readonly kernel: () => Promise<GuestKernel>;
+  /** The node's memory and room for the log's head, where a slow or full node is looked for later. */
+  readonly figures: () => Promise<string>;
 }
 
 /** The system that the agent installs by itself. */
@@ -111,7 +113,10 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
     }
 
     return [
-      step('check', async (ctx) => ctx.log(`${vps.name} is stopped, and nothing uses its disks`)),
+      step('check', async (ctx) => {
+        ctx.log(await deps.figures());
+        ctx.log(`${vps.name} is stopped, and nothing uses its disks`);
+      }),
       step('mkfs', async (ctx) => {
         const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
         fate = 'unfinished';

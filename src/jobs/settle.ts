@@ -9,12 +9,17 @@ const WHAT_TO_DO = {
   fsck: 'its root file system may be half repaired: check it again before it is started',
 } satisfies Record<JobStatus['kind'], string>;
 
+/** The step, of any kind of job, that only looks. */
+const LOOKING = 'check';
+
 /** The sentence for a job whose process died. */
 export function cutOffMessage(status: JobStatus): string {
   const what = `The ${status.kind} of ${status.vps}`;
   const step = status.steps.at(-1);
   if (status.state === 'queued') return `${what} never started; nothing was touched: start it again.`;
-  if (!step) return `${what} was cut off before its first step; nothing was touched: start it again.`;
+  if (!step || step.name === LOOKING) {
+    return `${what} was cut off before anything was touched: start it again.`;
+  }
   return `${what} was cut off in step ${step.name}; ${WHAT_TO_DO[status.kind]}.`;
 }
 

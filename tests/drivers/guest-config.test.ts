@@ -51,7 +51,7 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 describe('a paravirtual guest', () => {
   it('is written on volumes', async () => {
-    await store('XENU_EXTRA_PARM="net.ifnames=0 quiet"').write(guest);
+    await store('XENU_EXTRA_PARM="ro quiet"').write(guest);
     expect(text()).toBe(`# Written by dtc-xen-agent. A reinstallation writes it anew.
 name = "xen01"
 type = "pv"
@@ -62,7 +62,7 @@ vcpus = 1
 disk = [ "phy:/dev/vg0/xen01,xvda,w", "phy:/dev/vg0/xen01swap,xvdb,w" ]
 vif = [ "mac=02:7f:6c:ed:4d:45,bridge=xenbr0,ip=192.0.2.10 192.0.2.11" ]
 root = "/dev/xvda ro"
-extra = "console=hvc0 net.ifnames=0 quiet"
+extra = "console=hvc0 net.ifnames=0 ro quiet"
 on_poweroff = "destroy"
 on_reboot = "restart"
 on_crash = "restart"
@@ -77,7 +77,7 @@ on_crash = "restart"
     expect(text()).toContain(
       '"format=raw,vdev=hda,access=w,backendtype=phy,script=block,target=/srv/xen01.img"',
     );
-    expect(text()).toContain('root = "/dev/hda ro"\nextra = "console=hvc0"\n');
+    expect(text()).toContain('root = "/dev/hda ro"\nextra = "console=hvc0 net.ifnames=0"\n');
     expect(text()).not.toContain('ramdisk');
   });
 

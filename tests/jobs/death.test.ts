@@ -85,7 +85,7 @@ test('a job that dies before its first step says that nothing was touched', asyn
   await house.start('dead');
   expect(await house.ended()).toMatchObject({
     state: 'failed',
-    message: 'The reinstall of xen01 was cut off before its first step; nothing was touched: start it again.',
+    message: 'The reinstall of xen01 was cut off before anything was touched: start it again.',
   });
 });
 

@@ -83,6 +83,7 @@ function reinstall(change: Partial<ReinstallRequest> = {}, settings = '', secret
     disks: { vbd, lvm: vbd },
     guests: createGuestConfigs({ config }),
     node_name: 'node1.example.com',
+    figures: async () => 'the node has 1 of 2 MiB memory left',
     kernel: () =>
       Promise.resolve({
         kernel: '/boot/k',
@@ -230,6 +231,7 @@ describe('an installation that cannot begin changes nothing', () => {
       disks: { vbd, lvm: vbd },
       guests: createGuestConfigs({ config }),
       node_name: 'node1',
+      figures: async () => '',
       kernel: () => Promise.resolve({ kernel: '/k', initrd: undefined, release: '6', modules: '/m' }),
     });
     const order = { id: 'a', vps, request: REQUEST, secret: HASH, mount_point: join(folder, 'mnt/01') };
