@@ -94,8 +94,11 @@ export function createVpsLocks({ run_dir, locks }: { run_dir: string; locks: Fil
       }
       return {
         async release() {
-          await note.remove();
-          await lock.release();
+          try {
+            await note.remove();
+          } finally {
+            await lock.release();
+          }
         },
       };
     },

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { temporaryName } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
@@ -32,6 +33,20 @@ async function requireOwner(folder: FileHandle, { uid }: Owner, told: string): P
   throw new AgentError('program_failed', `${told} belongs to user id ${there.uid}; nothing was written.`);
 }
 
+/** A step that a folder in the place of a file stops (rm of Node, rename(2)). */
+async function notFolder(step: Promise<void>, told: string): Promise<void> {
+  try {
+    await step;
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (!['ERR_FS_EISDIR', 'EISDIR'].includes(code)) throw error;
+    throw new AgentError(
+      'program_failed',
+      `${told} is a folder, and must be a file; remove it, then try again.`,
+    );
+  }
+}
+
 /**
  * Writes `home/folder/name` (0600, in a folder 0700) for a user who controls all that is in the home, following no link:
  * made under another name, fsynced, renamed over what was there.
@@ -59,8 +74,9 @@ export async function writeInOwnedFolder(
       await requireOwner(inner, owner, told);
       await inner.chown(owner.uid, owner.gid);
       await inner.chmod(0o700);
-      const fresh = below(inner, `.${name}.new`);
-      await rm(fresh, { force: true, recursive: true });
+      // Never recursively: a folder that somebody exchanges for a link meanwhile would lead the deletion elsewhere.
+      const fresh = below(inner, temporaryName(name));
+      await notFolder(rm(fresh, { force: true }), `${told}/${temporaryName(name)}`);
       const file = await open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
       try {
         await file.writeFile(content);
@@ -69,7 +85,7 @@ export async function writeInOwnedFolder(
       } finally {
         await file.close();
       }
-      await rename(fresh, below(inner, name));
+      await notFolder(rename(fresh, below(inner, name)), `${told}/${name}`);
       await inner.sync();
     } finally {
       await inner.close();
