@@ -271,8 +271,10 @@ export interface Accounts {
   setSoapPassword(vps: VpsId, password: string): Promise<void>;
   /** The *.iso files in the console user's home, sorted. */
   isoFiles(vps: VpsId): Promise<readonly string[]>;
-  /** The path of an iso of {@link isoFiles}, or undefined. */
-  isoPath(vps: VpsId, file: string): Promise<string | undefined>;
+  /** Keeps an iso of {@link isoFiles} where its owner cannot exchange it; its path there, or undefined where there is none. */
+  pinIso(vps: VpsId, file: string): Promise<string | undefined>;
+  /** Lets go of the VPS's pinned isos, but of the one at this path. */
+  unpinIsos(vps: VpsId, but?: string): Promise<void>;
   /** A crypt(3) hash (SHA-512) of a root password, made without an argument list ever seeing it. */
   hashRootPassword(password: string): Promise<string>;
 }

@@ -1,10 +1,11 @@
-import { chmod, chown, lstat, mkdir, readdir } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Accounts, PasswordFile } from '../core/ports.ts';
 import type { Runner } from '../core/runner.ts';
 import type { VpsId } from '../core/vps.ts';
+import { createIsos } from './isos.ts';
 import { unlessMissing } from './missing.ts';
 import { type Owner, writeInOwnedFolder } from './owned-folder.ts';
 
@@ -13,7 +14,6 @@ const TIMEOUT_MS = 20_000;
 const GROUP = 'xenusers';
 /** The console users' login shell: the console of their VPS and nothing else. */
 const CONSOLE_SHELL = '/usr/bin/dtc-xen_userconsole';
-const ISO = /^[A-Za-z0-9][A-Za-z0-9._+-]*\.iso$/;
 /** crypt(3), SHA-512. */
 const SHA512 = /^\$6\$[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}$/;
 
@@ -94,19 +94,8 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
     throw new AgentError('invalid_value', 'The password is empty, or holds control characters or line ends.');
   }
 
-  async function isoFiles(vps: VpsId): Promise<string[]> {
-    const home = homeOf(vps);
-    const names = (await unlessMissing(readdir(home), [])).filter((name) => ISO.test(name)).sort();
-    const kinds = await Promise.all(names.map((name) => unlessMissing(lstat(join(home, name)), undefined)));
-    return names.filter((_, at) => kinds[at]?.isFile());
-  }
-
   return {
-    isoFiles,
-
-    async isoPath(vps, file) {
-      return (await isoFiles(vps)).includes(file) ? join(homeOf(vps), file) : undefined;
-    },
+    ...createIsos(homes),
 
     async setConsolePassword(vps, password) {
       requireOneLine(password);

@@ -25,17 +25,18 @@ export default defineOperation({
   errors: ['vps_running', 'disks_missing', 'not_found', 'program_failed', 'program_timeout'],
   handler: async (ctx, { vpsname: vps, ramsize, allipaddrs, vncpassword, howtoboot }) => {
     const ips = parseAddressList('allipaddrs', allipaddrs);
-    const iso_path = howtoboot === 'hdd' ? undefined : await ctx.accounts.isoPath(vps, howtoboot);
-    if (howtoboot !== 'hdd' && iso_path === undefined) {
-      throw new AgentError('not_found', `${vps.name} has no such iso; see reportInstalledIso.`);
-    }
     await requireStopped(ctx.hypervisor, vps, 'cannot be configured');
     const { type, root, swap } = await requireDisks(ctx.disks, vps, undefined);
     if (!root || !swap)
       throw new AgentError('disks_missing', `${vps.name} has no swap disk; make it with setupLVMDisks.`);
     const vnc_password = vncpassword === 'no_vnc' ? undefined : vncpassword;
+    const iso_path = howtoboot === 'hdd' ? undefined : await ctx.accounts.pinIso(vps, howtoboot);
+    if (howtoboot !== 'hdd' && iso_path === undefined) {
+      throw new AgentError('not_found', `${vps.name} has no such iso; see reportInstalledIso.`);
+    }
     const disks = { type, root: root.path, swap: swap.path };
     await ctx.guests.writeHvm({ vps, memory_mb: ramsize, ips, disks, vnc_password, iso_path });
+    await ctx.accounts.unpinIsos(vps, iso_path);
     await ctx.guests.enableAutostart(vps);
     return { result: `Wrote the configuration of ${vps.name}` };
   },

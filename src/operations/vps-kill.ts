@@ -26,7 +26,7 @@ export default defineOperation({
     'program_failed',
     'program_timeout',
   ],
-  handler: async ({ disks, hypervisor, guests, jobs }, { vpsname: vps, imagetype }) => {
+  handler: async ({ accounts, disks, hypervisor, guests, jobs }, { vpsname: vps, imagetype }) => {
     await requireStopped(hypervisor, vps, 'cannot be deleted');
     const store = disks[imagetype];
     const other = imagetype === 'lvm' ? disks.vbd : disks.lvm;
@@ -41,6 +41,7 @@ export default defineOperation({
     requireUnused(vps, there, 'cannot be deleted');
     await store.remove(vps);
     await guests.remove(vps);
+    await accounts.unpinIsos(vps);
     await jobs.forget(vps);
     return { result: `Deleted ${vps.name}` };
   },

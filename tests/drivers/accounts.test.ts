@@ -1,4 +1,6 @@
 import {
+  chownSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -12,6 +14,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseVpsId, type VpsId } from '../../src/core/vps.ts';
 import { createAccounts } from '../../src/drivers/accounts.ts';
+import { createIsos } from '../../src/drivers/isos.ts';
 import { createSmallPrograms, type SmallPrograms } from './small-programs.ts';
 
 const xen01 = parseVpsId('01') as VpsId;
@@ -148,6 +151,24 @@ describe('the ssh key', () => {
   });
 });
 
+describe('a folder where a file of the ssh key is to be', () => {
+  it.each(['.authorized_keys.new', 'authorized_keys'])(
+    '%s is told, and nothing in it is touched',
+    async (name) => {
+      await accounts().setSshKey(xen01, key);
+      const ssh = join(home, '.ssh');
+      rmSync(join(ssh, name), { force: true });
+      mkdirSync(join(ssh, name));
+      writeFileSync(join(ssh, name, 'precious'), 'theirs');
+      await expect(accounts().setSshKey(xen01, key)).rejects.toMatchObject({
+        code: 'program_failed',
+        message: `${ssh}/${name} is a folder, and must be a file; remove it, then try again.`,
+      });
+      expect(readFileSync(join(ssh, name, 'precious'), 'utf8')).toBe('theirs');
+    },
+  );
+});
+
 describe('iso files', () => {
   it('are plain files of plain names', async () => {
     expect(await accounts().isoFiles(xen01)).toEqual([]);
@@ -167,10 +188,60 @@ describe('iso files', () => {
     mkdirSync(join(home, 'folder.iso'));
     symlinkSync('/etc/shadow', join(home, 'link.iso'));
     expect(await accounts().isoFiles(xen01)).toEqual(['a-1.2_x+y.iso', 'b.iso']);
-    expect(await accounts().isoPath(xen01, 'b.iso')).toBe(join(home, 'b.iso'));
     for (const name of ['link.iso', 'folder.iso', '../xen02/b.iso', 'nosuch.iso', '']) {
-      expect(await accounts().isoPath(xen01, name)).toBeUndefined();
+      expect(await accounts().pinIso(xen01, name)).toBeUndefined();
     }
+  });
+
+  it('are not searched in a home of countless files', async () => {
+    mkdirSync(home, { recursive: true });
+    for (const name of ['a.iso', 'b', 'c']) writeFileSync(join(home, name), '');
+    expect(await createIsos(join(home, '..'), 3).isoFiles(xen01)).toEqual(['a.iso']);
+    await expect(createIsos(join(home, '..'), 2).isoFiles(xen01)).rejects.toMatchObject({
+      message: 'xen01: its home has more than 2 files, and was not searched for isos; remove some.',
+    });
+  });
+
+  it('that a guest boots from stay what they were, whatever the customer does in the home', async () => {
+    mkdirSync(home, { recursive: true });
+    const theirs = join(home, 'b.iso');
+    writeFileSync(theirs, 'first');
+    const pinned = (await accounts().pinIso(xen01, 'b.iso')) ?? '';
+    expect(pinned).toBe(join(programs.root, 'state', 'ttyssh_home', '.iso', 'xen01', 'b.iso'));
+    expect(statSync(join(pinned, '..')).mode & 0o777).toBe(0o700);
+    expect(await accounts().pinIso(xen01, 'b.iso')).toBe(pinned);
+    rmSync(theirs);
+    symlinkSync('/etc/shadow', theirs);
+    expect(lstatSync(pinned).isFile()).toBe(true);
+    expect(readFileSync(pinned, 'utf8')).toBe('first');
+
+    rmSync(theirs);
+    writeFileSync(theirs, 'second');
+    writeFileSync(join(home, 'c.iso'), 'third');
+    expect(await accounts().pinIso(xen01, 'b.iso')).toBe(pinned);
+    expect(readFileSync(pinned, 'utf8')).toBe('second');
+    const other = await accounts().pinIso(xen01, 'c.iso');
+    await accounts().unpinIsos(xen01, other);
+    expect(readdirSync(join(pinned, '..'))).toEqual(['c.iso']);
+    await accounts().unpinIsos(xen01);
+    expect(readdirSync(join(pinned, '..'))).toEqual([]);
+  });
+
+  it("of somebody else's are not booted from", async () => {
+    mkdirSync(home, { recursive: true });
+    chownSync(home, UID, GID);
+    const secret = join(programs.root, 'secret');
+    writeFileSync(secret, 'of root');
+    linkSync(secret, join(home, 'root.iso'));
+    writeFileSync(join(home, 'other.iso'), '');
+    chownSync(join(home, 'other.iso'), UID + 1, GID);
+    writeFileSync(join(home, 'admins.iso'), 'put there by the admin');
+    await expect(accounts().pinIso(xen01, 'root.iso')).rejects.toThrow(
+      'xen01: root.iso cannot be booted from: it belongs to user id 0 and has another name elsewhere.',
+    );
+    await expect(accounts().pinIso(xen01, 'other.iso')).rejects.toThrow(`it belongs to user id ${UID + 1}.`);
+    const pinned = (await accounts().pinIso(xen01, 'admins.iso')) ?? '';
+    expect(readdirSync(join(pinned, '..'))).toEqual(['admins.iso']);
   });
 });
 
