@@ -1,5 +1,5 @@
 // Calls that the agent must refuse: sent in both dialects as raw XML, since no client library would send most of them.
-import { type Agent, request } from 'node:https';
+import { Agent, request } from 'node:https';
 import { expect } from 'vitest';
 import { ERRORS, type ErrorCode } from '../../src/core/errors.ts';
 import type { Endpoint, HttpAnswer } from '../legacy-client.ts';
@@ -38,22 +38,24 @@ export function envelope(dialect: Dialect, operation: string, fields: readonly F
   );
 }
 
-/** Posts a body, over a connection of `agent` where there is one. */
+const connections = new Agent({ keepAlive: true });
+
+/** Posts a body as it is, over connections that are kept. */
 export function send(
   at: Endpoint,
   body: string | Buffer,
-  { agent, ...headers }: { agent?: Agent; [header: string]: unknown } = {},
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const call = request(at.url, {
       method: 'POST',
       ca: at.ca,
-      agent: agent ?? false,
+      agent: connections,
       auth: `${at.user}:${at.password}`,
       headers: {
         'content-type': 'text/xml; charset=utf-8',
         'content-length': Buffer.byteLength(body),
-        ...(headers as Record<string, string>),
+        ...headers,
       },
     });
     call.on('error', reject);
@@ -97,6 +99,12 @@ function requirePlainSentence(message: string): void {
   expect(message).not.toMatch(/\.[jt]s\b|node_modules|node:|\bat [\w.]+ \(|undefined|\[object|NaN/);
 }
 
+/** The room that is free changes from one call to the next. */
+const sameFree = (answer: Told): Told => ({
+  ...answer,
+  message: answer.message.replace(/\d+ MB free/, 'some MB free'),
+});
+
 /** A site and what is asked of it after every bad input. */
 export function watch(site: Site, secrets: readonly string[] = []) {
   const asks = (dialect: Dialect, operation: string, fields: readonly Field[], at = site.endpoint()) =>
@@ -125,7 +133,7 @@ export function watch(site: Site, secrets: readonly string[] = []) {
         ERRORS[code].legacy === 'fault'
           ? modern
           : { status: 200, code: undefined, message: `NOTOK - ${modern.message}` };
-      expect(legacy).toEqual(expected);
+      expect(sameFree(legacy)).toEqual(sameFree(expected));
       return modern.message;
     },
 
@@ -143,9 +151,10 @@ export function watch(site: Site, secrets: readonly string[] = []) {
       expect(await site.legacy('testVPSServer')).toBe('OK');
       expect(site.mounts()).toEqual([]);
       const log = site.daemon().logs();
-      expect(log.filter(({ msg, err }) => msg === 'defect' || err !== undefined)).toEqual([]);
+      const told = log.filter(({ level }) => level !== 'debug');
+      expect(told.filter(({ msg, err }) => msg === 'defect' || err !== undefined)).toEqual([]);
+      expect(JSON.stringify(told)).not.toMatch(/\\n\s+at /);
       const text = JSON.stringify(log);
-      expect(text).not.toMatch(/\\n\s+at /);
       const hidden = [site.endpoint().password, ...secrets];
       for (const secret of hidden) expect(text).not.toContain(JSON.stringify(secret).slice(1, -1));
     },
