@@ -117,7 +117,7 @@ export interface Agent {
 }
 
 /**
- * Starts the daemon: settles what was cut off, takes samples, listens.
+ * Starts the daemon: settles what was cut off, listens, takes samples. Where it throws, nothing of it goes on running.
  *
  * @throws Error saying what an admin must mend: the certificate, the port, a folder
  */
@@ -139,10 +139,6 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
       log.warn({ job: job.id, vps: job.vps }, job.message ?? 'a job was cut off');
   };
   await settle();
-  const recovery = setInterval(
-    () => settle().catch((error: unknown) => log.error({ err: error }, 'dead jobs cannot be settled')),
-    RECOVERY_INTERVAL_MS,
-  );
 
   const samples = createSampler(config, drivers, log);
   const registry = createRegistry(operations);
@@ -154,8 +150,18 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
     wsdl: (address) => generateWsdl(registry, address),
     log,
   });
-  await samples.start();
+  // The port first: where another agent has it, that one's spool is left alone.
   const { address, port } = await server.listen();
+  try {
+    await samples.start();
+  } catch (error) {
+    await server.close(0);
+    throw error;
+  }
+  const recovery = setInterval(
+    () => settle().catch((error: unknown) => log.error({ err: error }, 'dead jobs cannot be settled')),
+    RECOVERY_INTERVAL_MS,
+  );
   log.info({ address, port, pid: process.pid }, 'listening');
 
   return {

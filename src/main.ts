@@ -33,14 +33,15 @@ function parse(argv: readonly string[]) {
 async function serve(config_file: string): Promise<number> {
   const config = loadConfig(config_file);
   const log = createLog(config);
-  let agent: Agent;
+  let agent: Agent | undefined;
+  // From the start: a reload that comes too early must not end the agent, as SIGHUP does by itself.
+  process.on('SIGHUP', () => void agent?.reload());
   try {
     agent = await startAgent({ config, config_file, log });
   } catch (error) {
     log.fatal({ err: error }, 'the agent cannot start');
     return 1;
   }
-  process.on('SIGHUP', () => void agent.reload());
   await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   await agent.close();
   return 0;
