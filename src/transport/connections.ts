@@ -1,5 +1,7 @@
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
+import { addressGroup, plainAddress } from './auth/address.ts';
+import { Tally } from './tally.ts';
 
 const LINGER_MS = 1_000;
 const LINGER_BYTES = 256 * 1024;
@@ -28,31 +30,41 @@ const peer = (socket: Socket) => `${socket.remoteAddress} ${socket.remotePort}`;
 /** Knows every connection, in the TLS handshake or after it, and which of them have a request under way. */
 export class Connections {
   readonly #open = new Map<string, Socket>();
-  readonly #busy = new Map<string, number>();
+  readonly #busy = new Tally();
+  readonly #of_address = new Tally();
+  readonly #per_address: number;
+
+  /** @param per_address how many an address (an IPv6 address's /64) may have, so that none takes every place */
+  constructor(per_address: number) {
+    this.#per_address = per_address;
+  }
 
   watch(server: Server): void {
     server.on('connection', (socket: Socket) => {
       const name = peer(socket);
+      const address = addressGroup(plainAddress(socket.remoteAddress));
+      if (this.#of_address.count(address) >= this.#per_address) {
+        socket.destroy();
+        return;
+      }
+      const leave = this.#of_address.begin(address);
       this.#open.set(name, socket);
-      socket.once('close', () => this.#open.delete(name));
+      socket.once('close', () => {
+        this.#open.delete(name);
+        leave();
+      });
     });
     server.on('secureConnection', lingerAtEnd);
   }
 
   /** A request has come in; the function returned says that it is through. */
   begin(socket: Socket): () => void {
-    const name = peer(socket);
-    this.#busy.set(name, (this.#busy.get(name) ?? 0) + 1);
-    return () => {
-      const left = (this.#busy.get(name) ?? 1) - 1;
-      if (left > 0) this.#busy.set(name, left);
-      else this.#busy.delete(name);
-    };
+    return this.#busy.begin(peer(socket));
   }
 
   /** Cuts the connections that no request is under way on. */
   cutIdle(): void {
-    for (const [name, socket] of this.#open) if (!this.#busy.has(name)) socket.destroy();
+    for (const [name, socket] of this.#open) if (this.#busy.count(name) === 0) socket.destroy();
   }
 
   cutAll(): void {

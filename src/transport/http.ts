@@ -11,6 +11,7 @@ import type { Authenticate } from './auth.ts';
 import { Connections } from './connections.ts';
 import { addressUsed } from './own-address.ts';
 import { createSoapRoute } from './soap-route.ts';
+import { Tally } from './tally.ts';
 import type { TlsMaterial } from './tls.ts';
 import { watchAnswer } from './written.ts';
 
@@ -25,6 +26,10 @@ export interface HttpLimits {
   /** For the client to take its answer. */
   readonly answer_ms: number;
   readonly connections: number;
+  /** Of one address, or one IPv6 /64. */
+  readonly connections_per_address: number;
+  /** Calls under way at once of one user who is not the admin, whether the client still waits or not. */
+  readonly user_calls: number;
 }
 
 const LIMITS: HttpLimits = {
@@ -34,6 +39,8 @@ const LIMITS: HttpLimits = {
   keep_alive_ms: 30_000,
   answer_ms: 60_000,
   connections: 256,
+  connections_per_address: 96,
+  user_calls: 16,
 };
 
 /** What a server is made of. */
@@ -41,6 +48,7 @@ export interface HttpServerOptions {
   readonly config: {
     readonly listen_address: string;
     readonly listen_port: number;
+    readonly admin_user: string;
     readonly node_name: string;
   };
   /** Reads the certificate, at the start and at every reload. */
@@ -89,10 +97,11 @@ function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { config, log } = options;
   const limits = { ...LIMITS, ...options.limits };
-  const connections = new Connections();
+  const connections = new Connections(limits.connections_per_address);
   const callers = new WeakMap<FastifyRequest, Caller>();
   const awaited_continue = new WeakSet<object>();
   const deliveries = new Set<Promise<void>>();
+  const under_way = new Tally();
   const soap = createSoapRoute(options.dispatch, log);
   let app: FastifyInstance<Server> | undefined;
   let draining = false;
@@ -109,9 +118,13 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   async function answerSoap(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const caller = callers.get(request);
     if (!caller) throw new Error('a SOAP call without a caller');
+    if (caller.user !== config.admin_user && under_way.count(caller.user) >= limits.user_calls) {
+      return refuse(reply, 503, 1);
+    }
     const writing = watchAnswer(reply.raw);
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-    const answer = await soap(body, request.headers['content-type'], caller);
+    const end = under_way.begin(caller.user);
+    const answer = await soap(body, request.headers['content-type'], caller).finally(end);
     const delivery = writing.done
       .then(answer.answered)
       .catch((error: unknown) => log.error({ err: error }, 'what an answer carried could not be settled'))

@@ -266,6 +266,53 @@ describe('connections', () => {
   });
 });
 
+describe('what one caller may take', () => {
+  test('no address takes every connection', async () => {
+    const { port } = await start({ limits: { connections_per_address: 3 } });
+    const held = await Promise.all(Array.from({ length: 3 }, () => rawConnection(port)));
+    await expect(rawConnection(port)).rejects.toThrow();
+    held[0]?.socket.destroy();
+    await held[0]?.closed;
+    await expect
+      .poll(() =>
+        soap(port).then(
+          ({ status }) => status,
+          () => 0,
+        ),
+      )
+      .toBe(200);
+  });
+
+  test("no VPS's user takes every call, not by hanging up either; the admin may", async () => {
+    let finish: () => void = () => undefined;
+    const until = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const { port, calls } = await start({
+      limits: { user_calls: 2 },
+      answer: async () => {
+        await until;
+        return 'done';
+      },
+    });
+    const owner = basic('xen01', 'owner');
+    const first = await rawConnection(port);
+    first.socket.write(`${head([`Content-Length: ${ENVELOPE.length}`], owner)}${ENVELOPE}`);
+    const second = soap(port, owner);
+    await expect.poll(() => calls.length).toBe(2);
+    first.socket.destroy();
+    await first.closed;
+    const refused = await soap(port, owner);
+    expect([refused.status, refused.headers['retry-after']]).toEqual([503, '1']);
+    const admins = [soap(port), soap(port), soap(port)];
+    await expect.poll(() => calls.length).toBe(5);
+    finish();
+    expect((await second).status).toBe(200);
+    expect((await Promise.all(admins)).map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect((await soap(port, owner)).status).toBe(200);
+  });
+});
+
 describe('the end', () => {
   test('running calls are answered, new ones are 503, idle connections end', async () => {
     let finish = () => {};

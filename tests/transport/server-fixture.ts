@@ -72,7 +72,12 @@ export async function startServer(options: FixtureOptions = {}) {
   };
   const passwords = passwordFileIn(folder);
   const server = createHttpServer({
-    config: { listen_address: '127.0.0.1', listen_port: 0, node_name: 'node1.example.com' },
+    config: {
+      listen_address: '127.0.0.1',
+      listen_port: 0,
+      admin_user: 'dtc-xen',
+      node_name: 'node1.example.com',
+    },
     tls: () => readTls(folder, ''),
     authenticate: createAuthenticator({ passwords, log, ...options.auth }),
     dispatch,

@@ -1,3 +1,5 @@
+import { Tally } from '../tally.ts';
+
 /** Thrown where too many wait already. */
 export class GateFull extends Error {
   constructor() {
@@ -19,9 +21,9 @@ export interface GateOptions {
 /** Lets a few tasks run at once, makes a bounded number wait, first come first served, and refuses the rest. */
 export class Gate {
   readonly #limits: Required<GateOptions>;
-  readonly #running = new Map<string, number>();
+  readonly #running = new Tally();
   #total = 0;
-  readonly #waiting: { readonly key: string; readonly start: () => void }[] = [];
+  readonly #waiting: { readonly key: string; readonly start: (leave: () => void) => void }[] = [];
 
   constructor(limits: GateOptions = {}) {
     this.#limits = { running: 4, running_per_key: 2, waiting: 128, waiting_per_key: 32, ...limits };
@@ -29,41 +31,39 @@ export class Gate {
 
   /** @throws GateFull */
   async run<T>(key: string, task: () => Promise<T>): Promise<T> {
-    if (this.#hasRoom(key)) this.#enter(key);
-    else await this.#wait(key);
+    const leave = this.#hasRoom(key) ? this.#enter(key) : await this.#wait(key);
     try {
       return await task();
     } finally {
-      this.#leave(key);
+      leave();
     }
   }
 
   #hasRoom(key: string): boolean {
-    return this.#total < this.#limits.running && (this.#running.get(key) ?? 0) < this.#limits.running_per_key;
+    return this.#total < this.#limits.running && this.#running.count(key) < this.#limits.running_per_key;
   }
 
-  #enter(key: string): void {
+  #enter(key: string): () => void {
     this.#total += 1;
-    this.#running.set(key, (this.#running.get(key) ?? 0) + 1);
+    const end = this.#running.begin(key);
+    return () => {
+      this.#total -= 1;
+      end();
+      this.#letNextIn();
+    };
   }
 
-  #wait(key: string): Promise<void> {
+  #wait(key: string): Promise<() => void> {
     const ofKey = this.#waiting.filter((waiter) => waiter.key === key).length;
     if (this.#waiting.length >= this.#limits.waiting || ofKey >= this.#limits.waiting_per_key)
       throw new GateFull();
     return new Promise((resolve) => this.#waiting.push({ key, start: resolve }));
   }
 
-  #leave(key: string): void {
-    this.#total -= 1;
-    const left = (this.#running.get(key) ?? 1) - 1;
-    if (left === 0) this.#running.delete(key);
-    else this.#running.set(key, left);
+  #letNextIn(): void {
     const next = this.#waiting.findIndex((waiter) => this.#hasRoom(waiter.key));
     if (next === -1) return;
     const [waiter] = this.#waiting.splice(next, 1);
-    if (!waiter) return;
-    this.#enter(waiter.key);
-    waiter.start();
+    waiter?.start(this.#enter(waiter.key));
   }
 }
