@@ -27,6 +27,7 @@ check: deps
 	$(NODE_BIN)/tsc -p .
 	node --import tsx scripts/dev/generate.ts --check
 	shellcheck -x $$(scripts/dev/shell-files)
+	$(NODE_BIN)/vitest run tests/structure.test.ts
 
 test: check build
 	$(NODE_BIN)/vitest run
