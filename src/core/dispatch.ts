@@ -4,7 +4,7 @@ import { bindParams, quoteName } from './bind.ts';
 import type { Caller, ParamValue, SoapCall } from './call.ts';
 import type { AnswerOutcome, OperationContext, Ports } from './context.ts';
 import { AgentError, asAgentError } from './errors.ts';
-import type { Operation } from './operation.ts';
+import { mayAnswer, type Operation } from './operation.ts';
 import type { HeldLock, JobStatus } from './ports.ts';
 import type { Registry } from './registry.ts';
 import { validateInput } from './validate.ts';
@@ -57,10 +57,19 @@ function busyWithJob(vps: VpsId, job: JobStatus): AgentError {
   );
 }
 
-async function withTimeout<T>(operation: Operation, work: Promise<T>): Promise<T> {
+/** Waits for the work as long as the operation may take; what comes of it after that, nobody is told but `onLate`. */
+async function withTimeout<T>(
+  operation: Operation,
+  work: Promise<T>,
+  onLate: (error?: AgentError) => void,
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const expired = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
+      work.then(
+        () => onLate(),
+        (thrown: unknown) => onLate(asAgentError(thrown)),
+      );
       const after = `${operation.name} did not end within ${operation.timeout_ms / 1000} s`;
       reject(new AgentError('timeout', `${after}; it goes on: ask getVPSState what came of it.`));
     }, operation.timeout_ms);
@@ -86,6 +95,17 @@ class PendingAnswers {
     this.#settled = true;
     for (const { delivered, lost } of this.#waiting.splice(0)) await (written ? delivered() : lost());
   }
+}
+
+const DETAIL_CHARS = 4096;
+
+/** What an error has for the log, each text cut to its last part: a program may have said megabytes. */
+function shortened(detail: AgentError['log']): AgentError['log'] {
+  const entries = Object.entries(detail ?? {}).map(([key, value]) => [
+    key,
+    typeof value === 'string' ? value.slice(-DETAIL_CHARS) : value,
+  ]);
+  return detail && Object.fromEntries(entries);
 }
 
 /** Composes the one way from a call to its outcome: bind, authorize, validate, lock, handle, audit. */
@@ -119,7 +139,12 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
     }
   }
 
-  async function runHandler(operation: Operation, input: Record<string, unknown>, caller: Caller) {
+  async function runHandler(
+    operation: Operation,
+    input: Record<string, unknown>,
+    caller: Caller,
+    onLate: (error?: AgentError) => void,
+  ) {
     const answers = new PendingAnswers();
     const ctx: OperationContext = {
       ...ports,
@@ -132,7 +157,7 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
     const handle = () => operation.handler(ctx, input);
     const work = operation.lock === 'vps' && vps ? underLock(operation, vps, caller, handle) : handle();
     try {
-      const output = await withTimeout(operation, work);
+      const output = await withTimeout(operation, work, onLate);
       return { output, answered: (written: boolean) => answers.settle(written) };
     } catch (error) {
       await answers.settle(false);
@@ -144,7 +169,7 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
     const started = performance.now();
     const operation = registry.get(call.operation);
     let bound: Record<string, ParamValue> = {};
-    const report = (error?: AgentError) => {
+    const report = (error?: AgentError, what = 'call') => {
       const entry = {
         operation: quoteName(call.operation),
         vps: typeof bound['vpsname'] === 'string' ? quoteName(bound['vpsname']) : undefined,
@@ -156,9 +181,14 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
         ms: Math.round(performance.now() - started),
       };
       if (error?.code === 'internal') log.error({ err: error.cause, ...entry }, 'defect');
-      if (operation?.changes || error) log.info({ audit: true, ...entry, detail: error?.log }, 'call');
-      else log.debug(entry, 'call');
+      if (operation && error && !mayAnswer(operation, error.code)) {
+        log.warn(entry, 'an error that the operation does not declare');
+      }
+      if (operation?.changes || error)
+        log.info({ audit: true, ...entry, detail: shortened(error?.log) }, what);
+      else log.debug(entry, what);
     };
+    const reportLate = (error?: AgentError) => report(error, 'the end of a call past its time limit');
     try {
       if (!operation) {
         throw new AgentError('unknown_operation', `There is no operation ${quoteName(call.operation)}.`);
@@ -166,7 +196,7 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
       bound = bindParams(operation, call.params);
       authorize(operation, caller, config.admin_user, bound);
       const input = validateInput(operation, bound);
-      const { output, answered } = await runHandler(operation, input, caller);
+      const { output, answered } = await runHandler(operation, input, caller, reportLate);
       report();
       return { ok: true, operation, input, output, answered };
     } catch (thrown) {

@@ -75,12 +75,36 @@ export const ERRORS = Object.freeze({
   program_missing: kind('node', 'notok', false, 'A program is not installed, or cannot be run.'),
   program_output: kind('node', 'notok', false, 'A program answered something that cannot be understood.'),
   timeout: kind('node', 'notok', true, 'The operation did not end in time.'),
-  shutting_down: kind('node', 'notok', true, 'The agent is being stopped and takes no new calls.'),
   internal: kind('node', 'notok', false, "A defect in the agent; the agent's log has the details."),
 } satisfies Record<string, ErrorKind>);
 
 /** A stable code of {@link ERRORS}, the `code` of a modern fault's detail. */
 export type ErrorCode = keyof typeof ERRORS;
+
+/** What any call may be answered with, declared or not. */
+export const ERRORS_OF_ANY_CALL: readonly ErrorCode[] = Object.freeze([
+  'malformed_request',
+  'unknown_operation',
+  'missing_parameter',
+  'unknown_parameter',
+  'repeated_parameter',
+  'wrong_type',
+  'invalid_value',
+  'not_allowed',
+  'timeout',
+  'internal',
+]);
+
+/** What a call that changes something may be answered with besides. */
+export const ERRORS_OF_CHANGES: readonly ErrorCode[] = Object.freeze(['vps_busy', 'no_space']);
+
+/** What an operation that asks a program may answer with. */
+export const PROGRAM_ERRORS = [
+  'program_failed',
+  'program_timeout',
+  'program_missing',
+  'program_output',
+] as const satisfies readonly ErrorCode[];
 
 /**
  * An error that may be told to a caller.
@@ -104,9 +128,23 @@ export class AgentError extends Error {
   }
 }
 
-/** Turns anything thrown into an {@link AgentError}; what is not ours becomes `internal` and is told without details. */
+/** What the kernel says where a file does not fit (open(2), write(2)). */
+const NO_ROOM: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT']);
+
+/**
+ * Turns anything thrown into an {@link AgentError}: a full file system is told as what it is; what is not ours becomes
+ * `internal` and is told without details.
+ */
 export function asAgentError(thrown: unknown): AgentError {
   if (thrown instanceof AgentError) return thrown;
+  const { code, path, syscall } = (thrown ?? {}) as NodeJS.ErrnoException;
+  if (NO_ROOM.has(code)) {
+    return new AgentError(
+      'no_space',
+      'A file of the agent could not be written: a file system of the node is full; make room (df shows where), and try again.',
+      { cause: thrown, log: { code, path, syscall } },
+    );
+  }
   return new AgentError('internal', 'The agent hit a defect of its own; its log has the details.', {
     cause: thrown,
   });

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { ParamValue } from './call.ts';
 import type { OperationContext } from './context.ts';
-import type { ErrorCode } from './errors.ts';
+import { ERRORS_OF_ANY_CALL, ERRORS_OF_CHANGES, type ErrorCode } from './errors.ts';
 import type { LegacyValue } from './legacy-value.ts';
 
 /**
@@ -39,11 +39,11 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodO
   readonly takesAnything?: true;
   /** `vps`: one at a time per VPS, and refused while a job of the VPS runs. */
   readonly lock: 'none' | 'vps';
-  /** Writes an audit line. */
+  /** Writes an audit line; {@link ERRORS_OF_CHANGES} may be its answer. */
   readonly changes: boolean;
   /** After this time the caller is told `timeout`; the work goes on, and keeps the lock, until its programs end. */
   readonly timeout_ms: number;
-  /** The codes that the handler may answer with, besides those that any call may get. */
+  /** The codes that the handler may answer with, besides those of any call and of changes (src/core/errors.ts). */
   readonly errors: readonly ErrorCode[];
   handler(ctx: OperationContext, input: z.output<I>): Promise<z.output<O>>;
 }
@@ -63,4 +63,12 @@ export function defineOperation<I extends z.ZodObject, O extends z.ZodObject>(
   if (spec.lock === 'vps' && !takesVps) throw wrong("the VPS's lock needs a vpsname");
   if (spec.timeout_ms <= 0) throw wrong('timeout_ms must be positive');
   return Object.freeze(spec);
+}
+
+/** Whether an operation's answer may be this error: what the reference page says of it. */
+export function mayAnswer(
+  { errors, changes }: Pick<Operation, 'errors' | 'changes'>,
+  code: ErrorCode,
+): boolean {
+  return [ERRORS_OF_ANY_CALL, changes ? ERRORS_OF_CHANGES : [], errors].some((codes) => codes.includes(code));
 }

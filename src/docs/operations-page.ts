@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { ERRORS } from '../core/errors.ts';
+import { ERRORS, ERRORS_OF_ANY_CALL, ERRORS_OF_CHANGES, type ErrorCode } from '../core/errors.ts';
 import type { Operation } from '../core/operation.ts';
 import type { Registry } from '../core/registry.ts';
 
@@ -9,6 +9,7 @@ const WHO = {
   admin: 'the admin',
 } as const;
 
+const codes = (listed: readonly ErrorCode[]) => listed.map((code) => `\`${code}\``).join(', ') || 'none';
 const cell = (text: string) => text.replaceAll('|', '\\|');
 
 function fieldRows(shape: z.core.$ZodShape): string[] {
@@ -37,8 +38,6 @@ function table(title: string, shape: z.core.$ZodShape): string[] {
 
 function section(operation: Operation): string[] {
   const older = operation.older ? [`Older panels send: ${operation.older.params.join(', ')}.`, ''] : [];
-  const errors =
-    operation.errors.length > 0 ? operation.errors.map((code) => `\`${code}\``).join(', ') : 'none';
   return [
     `## ${operation.name}`,
     '',
@@ -51,7 +50,7 @@ function section(operation: Operation): string[] {
     ...table('parameter', operation.input.shape),
     ...older,
     ...table('answer', operation.output.shape),
-    `Errors of its own: ${errors}.`,
+    `Errors of its own: ${codes(operation.errors)}.`,
     '',
   ];
 }
@@ -75,7 +74,9 @@ export function operationsPage(registry: Registry): string {
     ...sections,
     '## Errors',
     '',
-    'Any call may also be answered with the first seven codes, `vps_busy` where it changes a VPS, `timeout` and `internal`.',
+    `Any call may also be answered with ${codes(ERRORS_OF_ANY_CALL)};`,
+    `one that changes something with ${codes(ERRORS_OF_CHANGES)}.`,
+    '',
     'Legacy clients get a SOAP fault, the value `NOTOK - reason` (notok), or `NOTOK` alone (denied).',
     '',
     '| code | whose fault | legacy answer | may succeed later | meaning |',

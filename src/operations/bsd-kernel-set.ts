@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, text, vpsname, wholeNumber, word } from '../core/fields.ts';
 import { parseAddressList } from '../core/net.ts';
 import { defineOperation } from '../core/operation.ts';
@@ -21,7 +21,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 60_000,
-  errors: ['vps_running', 'disks_missing', 'program_failed', 'program_timeout'],
+  errors: ['vps_running', 'disks_missing', ...PROGRAM_ERRORS],
   handler: async (ctx, { vpsname: vps, ramsize, kerneltype, allipaddrs }) => {
     const { config } = ctx;
     const ips = parseAddressList('allipaddrs', allipaddrs);

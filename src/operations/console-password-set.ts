@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { password, result, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 
@@ -12,7 +13,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 60_000,
-  errors: ['program_failed', 'program_timeout'],
+  errors: [...PROGRAM_ERRORS],
   handler: async ({ accounts }, { vpsname: vps, password }) => {
     await accounts.setConsolePassword(vps, password);
     return { result: `Changed the console password of ${vps.name}` };

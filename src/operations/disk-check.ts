@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { out, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 import { requireDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
@@ -13,7 +14,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 60_000,
-  errors: ['vps_running', 'disks_missing', 'disks_in_use', 'program_failed', 'program_timeout'],
+  errors: ['vps_running', 'disks_missing', 'disks_in_use', ...PROGRAM_ERRORS],
   handler: async (ctx, { vpsname: vps }) => {
     await requireStopped(ctx.hypervisor, vps, 'cannot be checked');
     const disks = await requireDisks(ctx.disks, vps, undefined);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname, wholeNumber, word } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 import type { Disk } from '../core/ports.ts';
@@ -24,7 +24,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 300_000,
-  errors: ['disks_exist', 'vps_running', 'no_space', 'no_volume_group', 'program_failed', 'program_timeout'],
+  errors: ['disks_exist', 'vps_running', 'no_volume_group', ...PROGRAM_ERRORS],
   handler: async ({ disks, hypervisor }, { vpsname: vps, hddsize, swapsize, imagetype }) => {
     const refuse = (what: string) =>
       new AgentError(

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { out } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 
@@ -19,7 +20,7 @@ export default defineOperation({
   lock: 'none',
   changes: false,
   timeout_ms: 30_000,
-  errors: ['no_volume_group', 'program_failed', 'program_timeout', 'program_missing', 'program_output'],
+  errors: ['no_volume_group', ...PROGRAM_ERRORS],
   handler: async ({ disks, hypervisor }) => {
     const [disk_mb, memory_mb] = await Promise.all([disks.lvm.free_mib(), hypervisor.freeMemory_mib()]);
     return { disk_mb, memory_mb };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { password, result, text, vpsname, wholeNumber } from '../core/fields.ts';
 import { parseAddressList } from '../core/net.ts';
 import { defineOperation } from '../core/operation.ts';
@@ -22,7 +22,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 60_000,
-  errors: ['vps_running', 'disks_missing', 'not_found', 'program_failed', 'program_timeout'],
+  errors: ['vps_running', 'disks_missing', 'not_found', ...PROGRAM_ERRORS],
   handler: async (ctx, { vpsname: vps, ramsize, allipaddrs, vncpassword, howtoboot }) => {
     const ips = parseAddressList('allipaddrs', allipaddrs);
     await requireStopped(ctx.hypervisor, vps, 'cannot be configured');

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { out, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 import { requireCounters } from '../core/vps-checks.ts';
@@ -16,7 +17,7 @@ export default defineOperation({
   lock: 'none',
   changes: false,
   timeout_ms: 30_000,
-  errors: ['vps_not_running', 'program_failed', 'program_timeout', 'program_missing', 'program_output'],
+  errors: ['vps_not_running', ...PROGRAM_ERRORS],
   handler: async ({ samples, config }, { vpsname: vps }) => {
     const { vif_rx_bytes: rx, vif_tx_bytes: tx } = await requireCounters(samples, vps);
     return config.perf_direction === 'dom0'

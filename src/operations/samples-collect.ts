@@ -48,7 +48,7 @@ export default defineOperation({
   lock: 'none',
   changes: true,
   timeout_ms: 120_000,
-  errors: ['timeout'],
+  errors: [],
   handler: async ({ samples, onAnswer }, { count }) => {
     const delivery = await samples.take(count);
     onAnswer({ delivered: () => delivery.delivered(), lost: () => delivery.kept() });

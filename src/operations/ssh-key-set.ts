@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, text, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 import { parseSshKey } from '../core/ssh-key.ts';
@@ -16,7 +17,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 60_000,
-  errors: ['program_failed', 'program_timeout'],
+  errors: [...PROGRAM_ERRORS],
   handler: async ({ accounts }, { vpsname: vps, keystring }) => {
     await accounts.setSshKey(vps, parseSshKey(keystring));
     return { result: `Changed the ssh key of ${vps.name}` };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 
@@ -15,7 +15,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 120_000,
-  errors: ['vps_not_running', 'program_failed', 'program_timeout', 'program_missing'],
+  errors: ['vps_not_running', ...PROGRAM_ERRORS],
   handler: async ({ hypervisor }, { vpsname: vps }) => {
     if (!(await hypervisor.find(vps))) {
       throw new AgentError('vps_not_running', `${vps.name} cannot be destroyed: Xen has no such domain.`);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname, word } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 import { findIfThere, requireStopped, requireUnused } from '../core/vps-checks.ts';
@@ -18,14 +18,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 180_000,
-  errors: [
-    'vps_running',
-    'disks_in_use',
-    'invalid_value',
-    'no_volume_group',
-    'program_failed',
-    'program_timeout',
-  ],
+  errors: ['vps_running', 'disks_in_use', 'no_volume_group', ...PROGRAM_ERRORS],
   handler: async ({ accounts, disks, hypervisor, guests, jobs }, { vpsname: vps, imagetype }) => {
     await requireStopped(hypervisor, vps, 'cannot be deleted');
     const store = disks[imagetype];

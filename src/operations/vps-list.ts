@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { out } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 
@@ -31,7 +32,7 @@ export default defineOperation({
   lock: 'none',
   changes: false,
   timeout_ms: 30_000,
-  errors: ['program_failed', 'program_timeout', 'program_missing', 'program_output'],
+  errors: [...PROGRAM_ERRORS],
   handler: async ({ hypervisor }) => {
     const domains = [...(await hypervisor.list())];
     domains.sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 import { requireStopped } from '../core/vps-checks.ts';
@@ -14,7 +14,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 180_000,
-  errors: ['vps_running', 'vps_not_installed', 'program_failed', 'program_timeout', 'program_missing'],
+  errors: ['vps_running', 'vps_not_installed', ...PROGRAM_ERRORS],
   handler: async ({ hypervisor, guests }, { vpsname: vps }) => {
     if (!(await guests.exists(vps))) {
       throw new AgentError(

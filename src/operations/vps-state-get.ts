@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { out, vpsname } from '../core/fields.ts';
 import { Double, type LegacyValue } from '../core/legacy-value.ts';
 import { defineOperation } from '../core/operation.ts';
@@ -51,7 +52,7 @@ export default defineOperation({
   lock: 'none',
   changes: false,
   timeout_ms: 30_000,
-  errors: ['program_failed', 'program_timeout', 'program_missing', 'program_output'],
+  errors: [...PROGRAM_ERRORS],
   handler: async ({ hypervisor, jobs }, { vpsname: vps }) => {
     const running = await jobs.current(vps);
     const last = running ?? (await jobs.last(vps));

@@ -157,6 +157,11 @@ describe('locks and jobs', () => {
     });
     await sleep(150);
     expect(held.size).toBe(0);
+    expect(lines.map((line) => [line['msg'], line['outcome']])).toEqual([
+      ['call', 'timeout'],
+      ['call', 'vps_busy'],
+      ['the end of a call past its time limit', 'ok'],
+    ]);
   });
 });
 
@@ -225,6 +230,25 @@ describe('the audit line', () => {
     expect(
       lines.some((line) => line['msg'] === 'defect' && JSON.stringify(line).includes('secret path')),
     ).toBe(true);
+  });
+
+  it('has the end of what a program said, not megabytes', async () => {
+    const stdout = `${'x'.repeat(1 << 20)}its last words`;
+    const loud = operation('x', 'owner', {
+      errors: ['program_failed'],
+      handler: () => Promise.reject(new AgentError('program_failed', 'xl failed.', { log: { stdout } })),
+    });
+    await dispatch(loud)(call('x', { vpsname: '01' }), ADMIN);
+    expect(JSON.stringify(lines).length).toBeLessThan(6_000);
+    expect(JSON.stringify(lines)).toContain('its last words');
+  });
+
+  it('is followed by a warning where the operation does not declare its error', async () => {
+    const rogue = operation('x', 'owner', {
+      handler: () => Promise.reject(new AgentError('unknown_os', 'No.')),
+    });
+    await dispatch(rogue)(call('x', { vpsname: '01' }), ADMIN);
+    expect(lines.map((line) => line['msg'])).toContain('an error that the operation does not declare');
   });
 
   it('is told of unknown operations in printable form', async () => {
