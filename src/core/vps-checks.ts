@@ -46,7 +46,10 @@ export async function requireDisks(
     );
   }
   const files = await stores.vbd.find(vps);
-  const volumes = await findIfThere(stores.lvm, vps);
+  let unseen = '';
+  const volumes = await findIfThere(stores.lvm, vps, ({ message }) => {
+    unseen = ` Volumes were not looked for: ${message}`;
+  });
   if (files.root && volumes?.root) {
     throw new AgentError(
       'invalid_value',
@@ -55,11 +58,21 @@ export async function requireDisks(
   }
   if (volumes?.root) return volumes;
   if (files.root) return files;
-  throw new AgentError('disks_missing', `${vps.name} has no disks; make them with setupLVMDisks first.`);
+  throw new AgentError(
+    'disks_missing',
+    `${vps.name} has no disks; make them with setupLVMDisks first.${unseen}`,
+  );
 }
 
-/** A store's disks; undefined where the node has no volume group at all, since a node may live on image files alone. */
-export async function findIfThere(store: DiskStore, vps: VpsId): Promise<VpsDisks | undefined> {
+/**
+ * A store's disks; undefined where the node has no volume group that can be meant, since a node may live on image files
+ * alone. `onAbsent` is told why.
+ */
+export async function findIfThere(
+  store: DiskStore,
+  vps: VpsId,
+  onAbsent?: (why: AgentError) => void,
+): Promise<VpsDisks | undefined> {
   try {
     return await store.find(vps);
   } catch (error) {
@@ -67,6 +80,7 @@ export async function findIfThere(store: DiskStore, vps: VpsId): Promise<VpsDisk
       error instanceof AgentError &&
       (error.code === 'no_volume_group' || error.code === 'program_missing')
     ) {
+      onAbsent?.(error);
       return undefined;
     }
     throw error;

@@ -99,13 +99,18 @@ export function createJobStore(states_dir: string): JobStore {
         steps: [],
       };
       const fresh = jobFolder(join(parent, `.new-${id}`));
-      await mkdir(fresh.path, { mode: 0o700 });
-      await writeNewFile(join(fresh.path, 'request.json'), `${JSON.stringify(asked, undefined, 2)}\n`);
-      await writeNewFile(fresh.log_path, '');
-      if (secret !== undefined) await writeNewFile(join(fresh.path, 'secret'), secret);
-      await writeStatus(fresh, status);
       const folder = jobFolder(join(parent, id));
-      await rename(fresh.path, folder.path);
+      await mkdir(fresh.path, { mode: 0o700 });
+      try {
+        await writeNewFile(join(fresh.path, 'request.json'), `${JSON.stringify(asked, undefined, 2)}\n`);
+        await writeNewFile(fresh.log_path, '');
+        if (secret !== undefined) await writeNewFile(join(fresh.path, 'secret'), secret);
+        await writeStatus(fresh, status);
+        await rename(fresh.path, folder.path);
+      } catch (error) {
+        await rm(fresh.path, { recursive: true, force: true });
+        throw error;
+      }
       await syncFolder(parent);
       return { folder, status };
     },
