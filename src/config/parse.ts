@@ -6,7 +6,7 @@ export interface Assignment {
 }
 
 /** A line of the configuration file that is not a plain assignment. */
-export class ConfigSyntaxError extends Error {
+class ConfigSyntaxError extends Error {
   constructor(line: number, what: string) {
     super(`line ${line}: ${what}`);
     this.name = 'ConfigSyntaxError';

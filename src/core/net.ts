@@ -6,17 +6,17 @@ import type { Nic } from './ports.ts';
 const MAX_NICS = 32;
 
 /** An IPv4 address as an unsigned 32-bit number. */
-export function ipv4ToNumber(ip: string): number {
+function ipv4ToNumber(ip: string): number {
   return ip.split('.').reduce((sum, byte) => sum * 256 + Number(byte), 0);
 }
 
 /** The dotted form of {@link ipv4ToNumber}. */
-export function numberToIpv4(value: number): string {
+function numberToIpv4(value: number): string {
   return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.');
 }
 
 /** Whether the text is an address that a host may have: no 0.x, loopback, multicast or broadcast. */
-export function isHostAddress(text: string): boolean {
+function isHostAddress(text: string): boolean {
   if (!isIPv4(text)) return false;
   const first = Number(text.split('.')[0]);
   return first !== 0 && first !== 127 && first < 224;

@@ -3,7 +3,7 @@ import { AgentError } from '../core/errors.ts';
 import type { Runner } from '../core/runner.ts';
 
 /** Longest password that any scheme is given, in bytes (Apache's MAX_STRING_LEN); a longer one matches nothing. */
-export const MAX_PASSWORD_BYTES = 255;
+const MAX_PASSWORD_BYTES = 255;
 
 /** What bcrypt reads of a password; it ignores the rest, so a longer one is not written. */
 const BCRYPT_BYTES = 72;

@@ -120,8 +120,8 @@ export function createPasswordFile({ path, hasher, locks, lock_path }: PasswordF
       const held = await locks.tryLock(lock_path, LOCK_WAIT_MS);
       if (!held) {
         throw new AgentError(
-          'internal',
-          'The file of SOAP users is held by another program; try again later.',
+          'program_timeout',
+          `${user}: its SOAP password was not changed: another program holds the lock of the file htpasswd for more than ${LOCK_WAIT_MS / 1000} s; try again later.`,
         );
       }
       try {

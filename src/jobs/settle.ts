@@ -13,7 +13,7 @@ const WHAT_TO_DO = {
 const LOOKING = 'check';
 
 /** The sentence for a job whose process died. */
-export function cutOffMessage(status: JobStatus): string {
+function cutOffMessage(status: JobStatus): string {
   const what = `The ${status.kind} of ${status.vps}`;
   const step = status.steps.at(-1);
   if (status.state === 'queued') return `${what} never started; nothing was touched: start it again.`;

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { out, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
+import { inAndOut } from '../core/traffic.ts';
 import { requireCounters } from '../core/vps-checks.ts';
 
 export default defineOperation({
@@ -20,8 +21,7 @@ export default defineOperation({
   errors: ['vps_not_running', ...PROGRAM_ERRORS],
   handler: async ({ samples, config }, { vpsname: vps }) => {
     const { vif_rx_bytes: rx, vif_tx_bytes: tx } = await requireCounters(samples, vps);
-    return config.perf_direction === 'dom0'
-      ? { net_inbytes: rx, net_outbytes: tx }
-      : { net_inbytes: tx, net_outbytes: rx };
+    const bytes = inAndOut(config.perf_direction, rx, tx);
+    return { net_inbytes: bytes.in, net_outbytes: bytes.out };
   },
 });

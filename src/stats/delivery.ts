@@ -6,7 +6,7 @@ import type { Spool } from './spool.ts';
  * Samples of one answer, past the first: an answer is about 8 MB, the rest comes with the next call. The longest form, the legacy
  * dialect's, takes some 900 bytes for a VPS in a sample.
  */
-export const ROWS_AN_ANSWER = Math.floor((8 << 20) / 900);
+const ROWS_AN_ANSWER = Math.floor((8 << 20) / 900);
 
 /** Settings of {@link createDeliveries}. */
 export interface DeliveriesOptions {

@@ -1,5 +1,6 @@
 import type { Config } from '../config/schema.ts';
 import type { DiskReading, GuestReading, GuestSample, NodeReading, Sample } from '../core/ports.ts';
+import { inAndOut } from '../core/traffic.ts';
 
 /**
  * The counters that the next sample's differences are taken against: the last reading of every VPS seen since the node's
@@ -53,17 +54,12 @@ function diskGrowth({ same_life, vps, same_boot }: Before, disk: 'root' | 'swap'
 /** xl tells tenths of CPU seconds; a difference of two such floats is brought back to a short number. */
 const rounded = (seconds: number) => Math.round(seconds * 1000) / 1000;
 
-/** Bytes in and out as `perf_direction` has them: seen by dom0, or by the guest. */
-function inAndOut(direction: Config['perf_direction'], rx: number, tx: number): { in: number; out: number } {
-  return direction === 'dom0' ? { in: rx, out: tx } : { in: tx, out: rx };
-}
-
 /**
  * Makes a sample of a reading (contract, "A performance sample").
  *
  * Differences are against `previous`. A new domain id or another boot of the node, a VPS that was not there before, and a
- * counter below the last one give the new counter itself (an unknown boot_id counts as the same boot). Without any previous state all differences are 0: what guests
- * used before the agent came is not billed in one minute.
+ * counter below the last one give the new counter itself (an unknown boot_id counts as the same boot). Without any previous
+ * state all differences are 0: what guests used before the agent came is not billed in one minute.
  *
  * @param timestamp seconds since 1970
  */

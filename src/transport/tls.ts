@@ -15,7 +15,7 @@ export interface TlsMaterial {
 }
 
 /** A certificate or key that cannot be used; the message says which and why. */
-export class TlsError extends Error {
+class TlsError extends Error {
   constructor(message: string, cause: unknown) {
     super(message, { cause });
     this.name = 'TlsError';

@@ -2,7 +2,7 @@ const SECTORS_READ_FIELD = 2;
 const SECTORS_WRITTEN_FIELD = 6;
 
 /** Reads a counter file of sysfs, `84570\n`; undefined where it holds anything but a whole number. */
-export function parseCounter(text: string): number | undefined {
+function parseCounter(text: string): number | undefined {
   return /^[0-9]{1,20}\n?$/.test(text) ? Number(text) : undefined;
 }
 
