@@ -269,6 +269,8 @@ export interface Accounts {
   setSshKey(vps: VpsId, key: string): Promise<void>;
   /** Sets the SOAP password of user xenNN in htpasswd. */
   setSoapPassword(vps: VpsId, password: string): Promise<void>;
+  /** Takes every way in from the VPS's owner (killVPS): console password, ssh keys, SOAP user. Files in the home stay. */
+  revoke(vps: VpsId): Promise<void>;
   /** The *.iso files in the console user's home, sorted. */
   isoFiles(vps: VpsId): Promise<readonly string[]>;
   /** Keeps an iso of {@link isoFiles} where its owner cannot exchange it; its path there, or undefined where there is none. */
@@ -293,4 +295,6 @@ export interface PasswordFile {
   verify(user: string, password: Uint8Array): Promise<boolean>;
   /** Sets a user's password; every other line stays as it is. Errors: `invalid_value`, too. */
   setPassword(user: string, password: string): Promise<void>;
+  /** Takes a user out; one who is not there is fine. */
+  removeUser(user: string): Promise<void>;
 }

@@ -7,13 +7,15 @@ import type { Runner } from '../core/runner.ts';
 import type { VpsId } from '../core/vps.ts';
 import { createIsos } from './isos.ts';
 import { unlessMissing } from './missing.ts';
-import { type Owner, writeInOwnedFolder } from './owned-folder.ts';
+import { type Owner, removeFromOwnedFolder, writeInOwnedFolder } from './owned-folder.ts';
 
 const TIMEOUT_MS = 20_000;
 /** The Unix group of all console users. */
 const GROUP = 'xenusers';
 /** The console users' login shell: the console of their VPS and nothing else. */
 const CONSOLE_SHELL = '/usr/bin/dtc-xen_userconsole';
+/** What sshd reads keys from (sshd_config(5), AuthorizedKeysFile); ours is the first. */
+const KEY_FILES = ['authorized_keys', 'authorized_keys2'] as const;
 /** crypt(3), SHA-512. */
 const SHA512 = /^\$6\$[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}$/;
 
@@ -21,7 +23,7 @@ const SHA512 = /^\$6\$[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}$/;
 export interface AccountsOptions {
   readonly runner: Runner;
   readonly config: Pick<Config, 'state_dir'>;
-  readonly htpasswd: Pick<PasswordFile, 'setPassword'>;
+  readonly htpasswd: Pick<PasswordFile, 'setPassword' | 'removeUser'>;
 }
 
 /** Makes {@link Accounts}: Unix users xenNN in group xenusers, with homes in state_dir/ttyssh_home. */
@@ -43,20 +45,26 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
     return answer.exit_code === 0 ? answer.stdout.trim().split(':') : undefined;
   }
 
+  /** What stands against taking a Unix user for the console user of a VPS; undefined where nothing does. */
+  function strange(
+    vps: VpsId,
+    [, , uid = '', gid = '', , home = '', shell = '']: string[],
+  ): string | undefined {
+    if (!/^[1-9][0-9]{0,9}$/.test(uid) || !/^[0-9]{1,10}$/.test(gid)) return 'its ids are odd';
+    if (basename(shell) !== basename(CONSOLE_SHELL)) return `its login shell is ${shell}`;
+    return home === homeOf(vps) ? undefined : `its home is ${home}`;
+  }
+
   /** The console user, who must be one: a password for any other account would let a customer into the node. */
   async function consoleUser(vps: VpsId): Promise<Owner | undefined> {
     const entry = await getent('passwd', vps.name);
     if (!entry) return undefined;
-    const [, , uid = '', gid = '', , home = '', shell = ''] = entry;
-    const wrong = (what: string) =>
-      new AgentError(
-        'program_failed',
-        `The Unix user ${vps.name} is not the console user of a VPS (${what}); it was not touched.`,
-      );
-    if (!/^[1-9][0-9]{0,9}$/.test(uid) || !/^[0-9]{1,10}$/.test(gid)) throw wrong('its ids are odd');
-    if (basename(shell) !== basename(CONSOLE_SHELL)) throw wrong(`its login shell is ${shell}`);
-    if (home !== homeOf(vps)) throw wrong(`its home is ${home}`);
-    return { uid: Number(uid), gid: Number(gid) };
+    const wrong = strange(vps, entry);
+    if (wrong === undefined) return { uid: Number(entry[2]), gid: Number(entry[3]) };
+    throw new AgentError(
+      'program_failed',
+      `The Unix user ${vps.name} is not the console user of a VPS (${wrong}); it was not touched.`,
+    );
   }
 
   /** The home is the user's; one that is still root's was cut off in its making. */
@@ -118,7 +126,15 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
 
     async setSshKey(vps, key) {
       const owner = await ensureConsoleUser(vps);
-      await writeInOwnedFolder(homeOf(vps), '.ssh', 'authorized_keys', `${key}\n`, owner);
+      await writeInOwnedFolder(homeOf(vps), '.ssh', KEY_FILES[0], `${key}\n`, owner);
+    },
+
+    async revoke(vps) {
+      await htpasswd.removeUser(vps.name);
+      const entry = await getent('passwd', vps.name);
+      if (!entry || strange(vps, entry) !== undefined) return;
+      await check('usermod', 'usermod', ['--lock', '--', vps.name]);
+      await removeFromOwnedFolder(homeOf(vps), '.ssh', KEY_FILES);
     },
 
     setSoapPassword: (vps, password) => htpasswd.setPassword(vps.name, password),

@@ -59,6 +59,12 @@ function withPassword(text: string, user: string, hash: string): string {
   return `${kept.join('\n')}\n`;
 }
 
+/** The text of an htpasswd file without a user. */
+function withoutUser(text: string, user: string): string {
+  const lines = text.split('\n');
+  return lines.filter((line) => !line.startsWith(`${user}:`)).join('\n');
+}
+
 /** Opens an htpasswd file: read anew whenever it changes, written whole and under a lock. */
 export function createPasswordFile({ path, hasher, locks, lock_path }: PasswordFileOptions): PasswordFile {
   const decoy_key = randomBytes(32);
@@ -100,6 +106,24 @@ export function createPasswordFile({ path, hasher, locks, lock_path }: PasswordF
     return decoys[at] ?? LONE_DECOY;
   }
 
+  /** Replaces the file by what `edit` makes of it, under the lock of its writers. */
+  async function change(user: string, edit: (text: string) => string): Promise<void> {
+    const held = await locks.tryLock(lock_path, LOCK_WAIT_MS);
+    if (!held) {
+      throw new AgentError(
+        'program_timeout',
+        `${user}: its SOAP password was not changed: another program holds the lock of the file htpasswd for more than ${LOCK_WAIT_MS / 1000} s; try again later.`,
+      );
+    }
+    try {
+      const { text } = await readText();
+      const changed = edit(text);
+      if (changed !== text) await replaceFile(path, Buffer.from(changed, 'latin1'));
+    } finally {
+      await held.release();
+    }
+  }
+
   return {
     version,
     async verify(user, password) {
@@ -117,19 +141,8 @@ export function createPasswordFile({ path, hasher, locks, lock_path }: PasswordF
         );
       }
       const hash = await hasher.bcrypt(password);
-      const held = await locks.tryLock(lock_path, LOCK_WAIT_MS);
-      if (!held) {
-        throw new AgentError(
-          'program_timeout',
-          `${user}: its SOAP password was not changed: another program holds the lock of the file htpasswd for more than ${LOCK_WAIT_MS / 1000} s; try again later.`,
-        );
-      }
-      try {
-        const { text } = await readText();
-        await replaceFile(path, Buffer.from(withPassword(text, bytesOf(user), hash), 'latin1'));
-      } finally {
-        await held.release();
-      }
+      await change(user, (text) => withPassword(text, bytesOf(user), hash));
     },
+    removeUser: (user) => change(user, (text) => withoutUser(text, bytesOf(user))),
   };
 }

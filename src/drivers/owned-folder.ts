@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, mkdir, open, rename, rm } from 'node:fs/promises';
 import { temporaryName } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';
+import { unlessMissing } from './missing.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
 
@@ -44,6 +45,40 @@ async function notFolder(step: Promise<void>, told: string): Promise<void> {
       'program_failed',
       `${told} is a folder, and must be a file; remove it, then try again.`,
     );
+  }
+}
+
+/**
+ * Deletes files of `home/folder`, following no link; a folder that is itself a link is taken away, one in the place of a file
+ * stays. None there is fine.
+ */
+export async function removeFromOwnedFolder(
+  home: string,
+  folder: string,
+  names: readonly string[],
+): Promise<void> {
+  const outer = await unlessMissing(openFolder(home, home), undefined);
+  if (!outer) return;
+  try {
+    const inner = await unlessMissing(
+      open(below(outer, folder), O_RDONLY | O_DIRECTORY | O_NOFOLLOW),
+      undefined,
+    );
+    if (!inner) {
+      await rm(below(outer, folder), { force: true });
+      return;
+    }
+    try {
+      for (const name of names) {
+        const there = await unlessMissing(lstat(below(inner, name)), undefined);
+        if (there && !there.isDirectory()) await rm(below(inner, name), { force: true });
+      }
+      await inner.sync();
+    } finally {
+      await inner.close();
+    }
+  } finally {
+    await outer.close();
   }
 }
 

@@ -7,7 +7,7 @@ import { findIfThere, requireStopped, requireUnused } from '../core/vps-checks.t
 export default defineOperation({
   name: 'killVPS',
   summary:
-    "Deletes a stopped VPS for good: its disks, configuration, autostart link and jobs' logs; nothing else.",
+    "Deletes a stopped VPS for good: its disks, configuration, autostart link, jobs' logs, and its owner's ways in.",
   who: 'admin',
   input: z.object({
     vpsname: vpsname(),
@@ -34,6 +34,7 @@ export default defineOperation({
     requireUnused(vps, there, 'cannot be deleted');
     await store.remove(vps);
     await guests.remove(vps);
+    await accounts.revoke(vps);
     await accounts.unpinIsos(vps);
     await jobs.forget(vps);
     return { result: `Deleted ${vps.name}` };

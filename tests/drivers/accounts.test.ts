@@ -50,6 +50,9 @@ const accounts = () =>
       setPassword: async (user, password) => {
         soapPasswords.push([user, password]);
       },
+      removeUser: async (user) => {
+        soapPasswords.push([user]);
+      },
     },
   });
 const existing = (entry: string) => writeFileSync(join(programs.root, 'users'), `${entry}\n`);
@@ -167,6 +170,44 @@ describe('a folder where a file of the ssh key is to be', () => {
       expect(readFileSync(join(ssh, name, 'precious'), 'utf8')).toBe('theirs');
     },
   );
+});
+
+describe('when the VPS is deleted', () => {
+  beforeEach(() => programs.addRecording('usermod'));
+
+  it('its owner is left no way in: no SOAP user, no password, no key', async () => {
+    await accounts().setSshKey(xen01, key);
+    writeFileSync(join(home, '.ssh', 'authorized_keys2'), key);
+    writeFileSync(join(home, 'b.iso'), '');
+    await accounts().revoke(xen01);
+    expect(soapPasswords).toEqual([['xen01']]);
+    expect(programs.calls().at(-1)).toEqual({
+      program: 'usermod',
+      args: ['--lock', '--', 'xen01'],
+      input: '',
+    });
+    expect(readdirSync(join(home, '.ssh'))).toEqual([]);
+    expect(readdirSync(home).sort()).toEqual(['.ssh', 'b.iso']);
+    await accounts().revoke(xen01);
+  });
+
+  it('a link in the place of the keys is taken away, and not followed', async () => {
+    await accounts().setSshKey(xen01, key);
+    const precious = join(programs.root, 'precious');
+    mkdirSync(precious);
+    writeFileSync(join(precious, 'authorized_keys'), 'root');
+    rmSync(join(home, '.ssh'), { recursive: true });
+    symlinkSync(precious, join(home, '.ssh'));
+    await accounts().revoke(xen01);
+    expect(readdirSync(home)).toEqual([]);
+    expect(readdirSync(precious)).toEqual(['authorized_keys']);
+  });
+
+  it('a Unix user who is not its console user is not touched', async () => {
+    existing(`xen01:x:1000:1000::${home}:/bin/bash`);
+    await accounts().revoke(xen01);
+    expect(programs.calls()).toEqual([]);
+  });
 });
 
 describe('iso files', () => {

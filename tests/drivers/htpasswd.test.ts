@@ -197,6 +197,15 @@ describe('writing the file', () => {
     expect(readFileSync(target, 'utf8')).toMatch(/^u:.*\nv:.*\n$/);
   });
 
+  test('a user is taken out, and nobody else', async () => {
+    await open().setPassword('xen01', 'p');
+    await open().setPassword('xen012', 'p');
+    await open().removeUser('xen01');
+    await open().removeUser('xen01');
+    expect(readFileSync(path, 'utf8')).toMatch(/^(?!.*xen01:)[\s\S]*^xen012:\S+\n$/m);
+    expect(await open().verify('xen01', bytes('p'))).toBe(false);
+  });
+
   test('what a crash left behind is used up', async () => {
     writeFileSync(join(folder, '.htpasswd.new'), 'half a li');
     await open().setPassword('u', 'p');
