@@ -41,10 +41,12 @@ install:
 	install -m 755 dist/dtc-xen-agent.js $(DESTDIR)/usr/lib/dtc-xen-agent/dtc-xen-agent.mjs
 	install -m 755 dist/dtc-xen-client.js $(DESTDIR)/usr/lib/dtc-xen-agent/dtc-xen-client.mjs
 	ln -sf ../lib/dtc-xen-agent/dtc-xen-agent.mjs $(DESTDIR)/usr/sbin/dtc-xen-agent
+	ln -sf dtc-xen-agent $(DESTDIR)/usr/sbin/dtc-xen
 	ln -sf ../lib/dtc-xen-agent/dtc-xen-client.mjs $(DESTDIR)/usr/bin/dtc-xen-client
-	install -d $(DESTDIR)/usr/share/dtc-xen/scripts/lib $(DESTDIR)/usr/share/dtc-xen-os $(DESTDIR)/usr/share/dtc-xen-app
-	install -m 755 $(filter-out scripts/dev scripts/lib,$(wildcard scripts/*)) $(DESTDIR)/usr/share/dtc-xen/scripts/
+	install -d $(DESTDIR)/usr/share/dtc-xen/scripts/lib $(DESTDIR)/usr/share/dtc-xen/scripts/guest
+	install -m 755 $(filter-out scripts/dev scripts/lib scripts/guest,$(wildcard scripts/*)) $(DESTDIR)/usr/share/dtc-xen/scripts/
 	install -m 755 $(wildcard scripts/lib/*) $(DESTDIR)/usr/share/dtc-xen/scripts/lib/
+	install -m 644 $(wildcard scripts/guest/*) $(DESTDIR)/usr/share/dtc-xen/scripts/guest/
 	ln -sf scripts/dtc-xen-parse-param $(DESTDIR)/usr/share/dtc-xen/dtc-xen-parse-param
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system systemd/*.service systemd/*.slice
 	install -D -m 644 -t $(DESTDIR)/usr/share/dtc-xen wsdl/dtc-xen.wsdl

@@ -22,6 +22,18 @@ const whole = (doc: string, fallback: number, min: number, max: number) =>
     .pipe(z.number().min(min).max(max))
     .default(fallback)
     .describe(doc);
+const mirror = (doc: string, fallback: string) =>
+  z
+    .string()
+    .regex(/^(https?|file):\/\/[A-Za-z0-9._~:/%@+=-]+$/, "must be a mirror's address")
+    .default(fallback)
+    .describe(doc);
+const release = (doc: string, fallback: string) =>
+  z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9.-]{0,31}$/, 'must be a release such as noble or 9')
+    .default(fallback)
+    .describe(doc);
 const address = (doc: string) =>
   z
     .string()
@@ -39,7 +51,11 @@ export const configSchema = z.strictObject({
     '0.0.0.0',
   ),
   listen_port: whole('Port of the SOAP server; 0 takes a free one.', 8089, 0, 65535),
-  admin_user: text('The SOAP user that may call everything.', 'dtc-xen'),
+  admin_user: z
+    .string()
+    .min(1, 'must not be empty')
+    .default('dtc-xen')
+    .describe('The SOAP user that may call everything.'),
   cert_passphrase: text('Passphrase of the private key /etc/dtc-xen/privkey.pem; empty where it has none.'),
   provisioning_volgroup: text('Volume group of the VPS disks; empty: the only one there is.'),
   provisioning_mount_point: path(
@@ -54,6 +70,11 @@ export const configSchema = z.strictObject({
       "First bytes of guests' MAC addresses; empty: locally administered ones (02:...) that differ between nodes.",
     ),
   vif_bridge: text("Bridge that guests' interfaces are put on.", 'xenbr0'),
+  vnc_listen: z
+    .string()
+    .refine((value) => isIPv4(value), 'must be an IPv4 address')
+    .default('127.0.0.1')
+    .describe("Address on which fully virtualized guests' VNC screens listen; 0.0.0.0: every address."),
   XEN_DOMU_HDD_DEV_TYPE: z
     .enum(['xvd', 'sd', 'hd'])
     .default('xvd')
@@ -76,10 +97,40 @@ export const configSchema = z.strictObject({
     .regex(/^([a-z0-9][a-z0-9+.-]*([ ,]+|$))*$/, 'must be package names, with spaces or commas between')
     .default('')
     .describe('More Debian packages for every new VPS.'),
+  ubuntu_repo: mirror(
+    'Mirror that the template ubuntu is installed from.',
+    'http://archive.ubuntu.com/ubuntu',
+  ),
+  ubuntu_release: release('Ubuntu release where the ostype names none.', 'noble'),
+  ubuntu_keyring: path(
+    "Keyring that Ubuntu's releases are checked with.",
+    '/usr/share/keyrings/ubuntu-archive-keyring.gpg',
+  ),
+  rocky_repo: mirror(
+    'Mirror that the template rocky is installed from.',
+    'https://dl.rockylinux.org/pub/rocky',
+  ),
+  rocky_release: release('Rocky Linux release where the ostype names none.', '9'),
+  rocky_key: optionalPath(
+    'Key that packages of Rocky Linux are checked with; empty: the one on the mirror, which must then be https.',
+  ),
+  image_dir: path(
+    'Root file systems and disk images NAME.tar.gz, NAME.qcow2, ... with NAME.sha256: the ostypes image-NAME.',
+    '/var/lib/dtc-xen/images',
+  ),
+  base_max_age_days: whole(
+    'Days after which the bootstrapped system that is kept for reinstalls is made anew, at night.',
+    7,
+    1,
+    3650,
+  ),
   GATEWAY: address('Gateway of VPSes whose panel sends none.'),
   NETMASK: address('Netmask of addresses that come without one.'),
   BROADCAST: address('Broadcast address of addresses that come without one.'),
   DNS: text('Name servers of VPSes whose panel sends none, one or two, a comma between.'),
+  first_boot_script: optionalPath(
+    'Program that is put into every guest and run there once, at its first boot.',
+  ),
   custom_postinstall_script: optionalPath('Program that is run at the end of every installation.'),
   perf_direction: z
     .enum(['dom0', 'guest'])

@@ -5,6 +5,7 @@ import type {
   Accounts,
   DiskStore,
   GuestConfigStore,
+  GuestRoots,
   Hypervisor,
   ImageType,
   Jobs,
@@ -18,6 +19,7 @@ export interface Ports {
   readonly hypervisor: Hypervisor;
   readonly disks: Readonly<Record<ImageType, DiskStore>>;
   readonly guests: GuestConfigStore;
+  readonly roots: GuestRoots;
   readonly jobs: Jobs;
   readonly samples: Samples;
   readonly accounts: Accounts;

@@ -1,4 +1,4 @@
-import type { Domain, VpsId } from './vps.ts';
+import type { Domain, SelfInstalledGuest, VpsId } from './vps.ts';
 
 /** Xen's toolstack. Every answer is Xen's own; nothing is kept here. Errors: `program_*`. */
 export interface Hypervisor {
@@ -66,7 +66,7 @@ export interface GuestConfig {
 }
 
 /** What the configuration of a guest that installs itself is written from. */
-interface SelfInstalledGuest {
+interface OwnInstallation {
   readonly vps: VpsId;
   readonly memory_mb: number;
   readonly ips: readonly string[];
@@ -74,15 +74,15 @@ interface SelfInstalledGuest {
 }
 
 /** A fully virtualized guest (xl.cfg(5), type="hvm"). */
-export interface HvmConfig extends SelfInstalledGuest {
-  /** Opens a VNC screen on the node's loopback address; undefined: no screen. */
+export interface HvmConfig extends OwnInstallation {
+  /** Opens a VNC screen on vnc_listen; undefined: no screen. */
   readonly vnc_password: string | undefined;
   /** Boots from this CD image first; undefined: from the disk. */
   readonly iso_path: string | undefined;
 }
 
 /** A BSD guest, paravirtual, with a kernel of its own. */
-export interface BsdConfig extends SelfInstalledGuest {
+export interface BsdConfig extends OwnInstallation {
   readonly kernel: string;
 }
 
@@ -110,8 +110,11 @@ export interface HeldLock {
 
 /** flock(2) on files, across processes: who dies lets go. Errors: `program_*`. */
 export interface FileLocks {
-  /** Takes the lock, waiting for it at most `wait_ms`; undefined where somebody else holds it. */
-  tryLock(file: string, wait_ms?: number): Promise<HeldLock | undefined>;
+  /**
+   * Takes the lock, waiting for it at most `wait_ms`; undefined where somebody else holds it. Any number may hold a `shared`
+   * one, and then nobody an exclusive one.
+   */
+  tryLock(file: string, wait_ms?: number, kind?: 'exclusive' | 'shared'): Promise<HeldLock | undefined>;
 }
 
 /** One writer per VPS, across processes (flock on a file in the run directory). Error: `vps_busy`, naming the holder. */
@@ -281,10 +284,43 @@ export interface Accounts {
   hashRootPassword(password: string): Promise<string>;
 }
 
-/** Operating system templates and appliances: folder names. */
+/** What is changed inside a stopped guest's root file system, without running anything of it. Errors: `program_*`. */
+export interface GuestRoots {
+  /** Sets root's password to a crypt(3) hash. The caller has made sure that nothing uses the disk. */
+  setRootPassword(disk: Disk, hash: string): Promise<void>;
+}
+
+/** Programs of an operating system template, by their paths (contract, "Files, names and programs that stay"). */
+export interface TemplatePrograms {
+  readonly install_os: string;
+  readonly custom_os?: string;
+  readonly setup_network?: string;
+  readonly last_stage_custom?: string;
+}
+
+/**
+ * An operating system, as it is put onto a VPS: `debian` by the agent itself (release undefined: the configured one),
+ * `template` by the programs of a folder, `self-installed` by the guest, from an iso or an install kernel.
+ */
+export type OperatingSystem =
+  | { readonly kind: 'debian'; readonly release: string | undefined }
+  | { readonly kind: 'template'; readonly programs: TemplatePrograms }
+  | { readonly kind: 'self-installed'; readonly guest: SelfInstalledGuest };
+
+/** What an ostype stands for. */
+export interface Installable {
+  readonly system: OperatingSystem;
+  /** The folder of the appliance that is set up at the guest's first boot, where the ostype is one's name. */
+  readonly appliance: string | undefined;
+}
+
+/** Operating system templates and appliances. */
 export interface Templates {
+  /** What getInstallableOS lists: folders, and their variants such as debian-trixie. */
   operatingSystems(): Promise<readonly string[]>;
   applications(): Promise<readonly string[]>;
+  /** Finds what an ostype stands for. Error: `unknown_os`, for an appliance whose operating system is not there, too. */
+  find(ostype: string): Promise<Installable>;
 }
 
 /** The SOAP users and their passwords: htpasswd. Errors: `program_*`, `internal` where the file cannot be read. */

@@ -63,3 +63,11 @@ export function domainPhase(domain: Pick<Domain, 'state' | 'memory_mib'>): Domai
   if (domain.memory_mib === 0) return 'building';
   return state.includes('p') ? 'paused' : 'running';
 }
+
+/** Guests that install themselves, by the ostype that asks for them. */
+export type SelfInstalledGuest = 'xenhvm' | 'netbsd';
+
+/** The guest that installs itself which an ostype asks for, if it does. */
+export function selfInstalledGuest(ostype: string): SelfInstalledGuest | undefined {
+  return ostype === 'xenhvm' || ostype === 'netbsd' ? ostype : undefined;
+}

@@ -10,13 +10,14 @@ const BRIDGE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$/;
 /** Kernel parameters: printable ASCII that neither ends the quoted string nor is special in it. */
 const PARAMETERS = /^[\x20\x21\x23-\x5b\x5d-\x7e]{0,1024}$/;
 const VPS = /^xen[0-9]{1,5}$/;
+const ADDRESS = /^[0-9.]{7,15}$/;
 const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
 
 /** The configuration keys that guests are made with, and the node's name. */
 export interface GuestSettings {
   readonly config: Pick<
     Config,
-    'XEN_DOMU_HDD_DEV_TYPE' | 'XENU_EXTRA_PARM' | 'vif_bridge' | 'vps_mac_prefix'
+    'XEN_DOMU_HDD_DEV_TYPE' | 'XENU_EXTRA_PARM' | 'vif_bridge' | 'vps_mac_prefix' | 'vnc_listen'
   >;
   readonly node: string;
 }
@@ -99,7 +100,7 @@ export function renderGuestConfig(guest: GuestConfig, settings: GuestSettings): 
 const VNC_PASSWORD = /^[\x21\x23-\x5b\x5d-\x7e]{1,8}$/;
 
 /**
- * Renders /etc/xen/xenNN of a fully virtualized guest. Its screen, where it has one, is on the node's loopback address.
+ * Renders /etc/xen/xenNN of a fully virtualized guest. Its screen, where it has one, listens on vnc_listen.
  *
  * @throws AgentError invalid_value naming what cannot be written
  */
@@ -115,7 +116,7 @@ export function renderHvmConfig(guest: HvmConfig, settings: GuestSettings): stri
       ? ['vnc = 0']
       : [
           'vnc = 1',
-          'vnclisten = "127.0.0.1"',
+          `vnclisten = "${checked('vnc_listen', settings.config.vnc_listen, ADDRESS)}"`,
           'vncunused = 1',
           `vncpasswd = "${checked('the VNC password', vnc_password, VNC_PASSWORD)}"`,
         ];

@@ -15,7 +15,13 @@ export function createGuestConfigs({
 }: {
   config: Pick<
     Config,
-    'xen_dir' | 'node_name' | 'XEN_DOMU_HDD_DEV_TYPE' | 'XENU_EXTRA_PARM' | 'vif_bridge' | 'vps_mac_prefix'
+    | 'xen_dir'
+    | 'node_name'
+    | 'XEN_DOMU_HDD_DEV_TYPE'
+    | 'XENU_EXTRA_PARM'
+    | 'vif_bridge'
+    | 'vps_mac_prefix'
+    | 'vnc_listen'
   >;
 }): GuestConfigStore {
   const auto = join(config.xen_dir, 'auto');

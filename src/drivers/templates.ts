@@ -1,22 +1,114 @@
-import { readdir, stat } from 'node:fs/promises';
+import { access, constants, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
-import type { Templates } from '../core/ports.ts';
+import { AgentError } from '../core/errors.ts';
+import type { Installable, OperatingSystem, TemplatePrograms, Templates } from '../core/ports.ts';
+import { selfInstalledGuest } from '../core/vps.ts';
 import { unlessMissing } from './missing.ts';
 
 /** A template's name is a word of a panel's menu and an argument of programs. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._+-]*$/;
+/** The system that the agent installs by itself, and the template whose variants are an admin's image files. */
+const [BUILT_IN, IMAGE] = ['debian', 'image'];
+
+async function isA(kind: 'isFile' | 'isDirectory', path: string): Promise<boolean> {
+  return (await unlessMissing(stat(path), undefined))?.[kind]() ?? false;
+}
+
+async function isProgram(path: string): Promise<boolean> {
+  if (!(await isA('isFile', path))) return false;
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
 
 async function folders(parent: string): Promise<string[]> {
   const names = (await unlessMissing(readdir(parent), [])).filter((name) => NAME.test(name)).sort();
-  const kinds = await Promise.all(names.map((name) => unlessMissing(stat(join(parent, name)), undefined)));
-  return names.filter((_, at) => kinds[at]?.isDirectory());
+  const kept = await Promise.all(names.map((name) => isA('isDirectory', join(parent, name))));
+  return names.filter((_, at) => kept[at]);
 }
 
-/** Makes {@link Templates}: the folders in os_dir and app_dir, sorted; none where there is no such folder. */
-export function createTemplates({ config }: { config: Pick<Config, 'os_dir' | 'app_dir'> }): Templates {
+async function findPrograms(folder: string): Promise<TemplatePrograms | undefined> {
+  const find = async (name: keyof TemplatePrograms) => {
+    const path = join(folder, name);
+    return (await isProgram(path)) ? { [name]: path } : {};
+  };
+  const install_os = join(folder, 'install_os');
+  if (!(await isProgram(install_os))) return undefined;
+  const rest = await Promise.all([find('custom_os'), find('setup_network'), find('last_stage_custom')]);
+  return Object.assign({ install_os }, ...rest);
+}
+
+const unknown = (why: string) => new AgentError('unknown_os', `${why}; see getInstallableOS.`);
+
+/** Makes {@link Templates} of os_dir, app_dir and image_dir; folders that are not there hold none. */
+export function createTemplates({
+  config: { os_dir, app_dir, image_dir },
+}: {
+  config: Pick<Config, 'os_dir' | 'app_dir' | 'image_dir'>;
+}): Templates {
+  /** The names in the folder's file `variants`, one a line, # for comments; of `image`: the files NAME.sha256. */
+  async function variants(os: string): Promise<string[]> {
+    const names =
+      os === IMAGE
+        ? (await unlessMissing(readdir(image_dir), []))
+            .filter((file) => file.endsWith('.sha256'))
+            .map((file) => file.slice(0, -'.sha256'.length))
+        : (await unlessMissing(readFile(join(os_dir, os, 'variants'), 'utf8'), ''))
+            .split('\n')
+            .map((line) => line.replace(/#.*/, '').trim());
+    return names.filter((name) => NAME.test(name)).sort();
+  }
+
+  /** A system by its whole name, or by a template's name and one of its variants. */
+  async function findSystem(ostype: string): Promise<OperatingSystem | undefined> {
+    const guest = selfInstalledGuest(ostype);
+    if (guest) return { kind: 'self-installed', guest };
+    if (ostype === BUILT_IN) return { kind: 'debian', release: undefined };
+    const programs = ostype === IMAGE ? undefined : await findPrograms(join(os_dir, ostype));
+    if (programs) return { kind: 'template', programs };
+    for (let at = ostype.indexOf('-'); at > 0; at = ostype.indexOf('-', at + 1)) {
+      const [os, variant] = [ostype.slice(0, at), ostype.slice(at + 1)];
+      if (!(await variants(os)).includes(variant)) continue;
+      if (os === BUILT_IN) return { kind: 'debian', release: variant };
+      const of_variant = await findPrograms(join(os_dir, os));
+      if (of_variant) return { kind: 'template', programs: of_variant };
+    }
+    return undefined;
+  }
+
+  async function findAppliance(name: string): Promise<Installable> {
+    const folder = join(app_dir, name);
+    if (!(await isA('isDirectory', folder))) {
+      throw unknown('There is no operating system template or appliance of that name that can be installed');
+    }
+    const depends = (await unlessMissing(readFile(join(folder, 'depends'), 'utf8'), '')).trim();
+    const system = NAME.test(depends) ? await findSystem(depends) : undefined;
+    if (!system || system.kind === 'self-installed') {
+      const which = NAME.test(depends) ? `${depends.slice(0, 64)}, which this node cannot install` : 'none';
+      throw unknown(`The appliance ${name} depends on the operating system ${which}`);
+    }
+    if (!(await isA('isFile', join(folder, 'setup-script')))) {
+      throw unknown(`The appliance ${name} has no setup-script`);
+    }
+    return { system, appliance: folder };
+  }
+
   return {
-    operatingSystems: () => folders(config.os_dir),
-    applications: () => folders(config.app_dir),
+    async operatingSystems() {
+      const names = [];
+      for (const os of await folders(os_dir)) {
+        if (os !== IMAGE) names.push(os);
+        for (const variant of await variants(os)) names.push(`${os}-${variant}`);
+      }
+      return names;
+    },
+    applications: () => folders(app_dir),
+    async find(ostype) {
+      if (!NAME.test(ostype)) throw unknown('An ostype is a plain name');
+      const system = await findSystem(ostype);
+      return system ? { system, appliance: undefined } : findAppliance(ostype);
+    },
   };
 }

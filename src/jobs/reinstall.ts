@@ -1,15 +1,18 @@
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
-import type { GuestConfigStore } from '../core/ports.ts';
+import type { GuestConfigStore, Installable, Templates } from '../core/ports.ts';
+import { selfInstalledGuest } from '../core/vps.ts';
 import { type IdleDisks, type IdleDisksDeps, idleDisks } from './idle-disks.ts';
 import type { JobOrder, Step, StepContext } from './plan.ts';
-import { baseConfigArgs, type GuestKernel, networkArgs, templateArgs } from './reinstall-args.ts';
-import { findTemplate, isProgram, type Template } from './template-hooks.ts';
+import { baseConfigArgs, type GuestKernel, networkArgs } from './reinstall-args.ts';
+import { selfInstalledSteps } from './self-installed.ts';
+import { firstBootArgs, hookArgs, isProgram } from './template-hooks.ts';
 
 /** What a reinstall reaches. */
 export interface ReinstallDeps extends IdleDisksDeps {
   readonly config: Config;
   readonly guests: GuestConfigStore;
+  readonly templates: Templates;
   /** A host name: guests are named below it. */
   readonly node_name: string;
   /** Finds the kernel that guests boot; throws not_found where there is none. */
@@ -18,8 +21,6 @@ export interface ReinstallDeps extends IdleDisksDeps {
   readonly figures: () => Promise<string>;
 }
 
-/** The system that the agent installs by itself. */
-const BUILT_IN = 'debian';
 const MINUTE_MS = 60_000;
 const SHORT_MS = 10 * MINUTE_MS;
 const INSTALL_MS = 120 * MINUTE_MS;
@@ -30,7 +31,7 @@ const CANNOT = 'cannot be reinstalled';
 interface Site {
   readonly kernel: GuestKernel;
   readonly disks: IdleDisks;
-  readonly template: Template | undefined;
+  readonly installable: Installable;
 }
 
 /** How far an installation has come: what a failure means for the disks. */
@@ -47,11 +48,12 @@ const FATE = {
 export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'>) => Step[] {
   const { config, guests, node_name } = deps;
 
-  return ({ vps, request, secret, mount_point }) => {
+  return (order) => {
+    const { vps, request, secret, mount_point } = order;
     let fate: keyof typeof FATE = 'untouched';
     let site: Site | undefined;
-    const built_in = request.os === BUILT_IN;
-    const system = built_in ? `Debian ${config.debian_release}` : request.os;
+    const self_installed = selfInstalledGuest(request.os);
+    if (self_installed) return selfInstalledSteps(deps, order, self_installed);
 
     async function look(): Promise<Site> {
       if (secret === undefined) {
@@ -63,14 +65,15 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
           "The node's name is no host name; set node_name in dtc-xen.conf.",
         );
       }
-      const template = built_in ? undefined : await findTemplate(config.os_dir, request.os);
-      const last = config.custom_postinstall_script;
-      if (last !== '' && !(await isProgram(last))) {
-        throw new AgentError('not_found', `custom_postinstall_script ${last} is missing, or cannot be run.`);
+      const installable = await deps.templates.find(request.os);
+      for (const key of ['custom_postinstall_script', 'first_boot_script'] as const) {
+        if (config[key] !== '' && !(await isProgram(config[key]))) {
+          throw new AgentError('not_found', `${key} ${config[key]} is missing, or cannot be run.`);
+        }
       }
       const kernel = await deps.kernel();
       const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
-      return { kernel, disks, template };
+      return { kernel, disks, installable };
     }
 
     /** A step that knows the site, and whose failure says what became of the disks. */
@@ -95,18 +98,22 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
     const hook = (ctx: StepContext, program: string, at: Site) =>
       ctx.script(
         'reinstall-hook',
-        [program, ...templateArgs({ vps, request, mount_point, config, node_name, ...at })],
-        {
-          timeout_ms: INSTALL_MS,
-        },
+        hookArgs(program, { vps, request, mount_point, config, node_name, ...at }),
+        { timeout_ms: INSTALL_MS },
       );
 
-    async function bootstrap(ctx: StepContext, { template, ...at }: Site): Promise<void> {
-      if (template) {
-        await hook(ctx, template.install_os, { template, ...at });
+    const programs = ({ installable: { system } }: Site) =>
+      system.kind === 'template' ? system.programs : undefined;
+    const debianRelease = ({ installable: { system } }: Site) =>
+      (system.kind === 'debian' ? system.release : undefined) ?? config.debian_release;
+
+    async function bootstrap(ctx: StepContext, at: Site): Promise<void> {
+      const install_os = programs(at)?.install_os;
+      if (install_os !== undefined) {
+        await hook(ctx, install_os, at);
         return;
       }
-      const args = ['--root', mount_point, '--release', config.debian_release];
+      const args = ['--root', mount_point, '--release', debianRelease(at)];
       if (config.debian_repo !== '') args.push('--mirror', config.debian_repo);
       if (config.debian_added_debs !== '') args.push('--packages', config.debian_added_debs);
       await ctx.script('reinstall-bootstrap', args, { timeout_ms: INSTALL_MS });
@@ -130,7 +137,8 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
       ),
       step('bootstrap', bootstrap),
       step('configure', (ctx, at) => {
-        if (at.template?.custom_os) return hook(ctx, at.template.custom_os, at);
+        const custom_os = programs(at)?.custom_os;
+        if (custom_os) return hook(ctx, custom_os, at);
         const args = baseConfigArgs({ vps, request, mount_point, config, node_name, ...at });
         return ctx.script('reinstall-base-config', args, { timeout_ms: SHORT_MS });
       }),
@@ -141,21 +149,27 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
         }),
       ),
       step('network', (ctx, at) => {
-        if (at.template?.setup_network) return hook(ctx, at.template.setup_network, at);
+        const setup_network = programs(at)?.setup_network;
+        if (setup_network) return hook(ctx, setup_network, at);
         return ctx.script('reinstall-network', networkArgs(mount_point, request), { timeout_ms: SHORT_MS });
       }),
       step('customize', async (ctx, at) => {
-        const programs = [at.template?.last_stage_custom, config.custom_postinstall_script];
-        for (const program of programs) if (program) await hook(ctx, program, at);
+        await ctx.script('reinstall-first-boot', firstBootArgs(mount_point, config, at.installable), {
+          timeout_ms: SHORT_MS,
+        });
+        const last = [programs(at)?.last_stage_custom, config.custom_postinstall_script];
+        for (const program of last) if (program) await hook(ctx, program, at);
       }),
       step('unmount', async (ctx) => {
         await ctx.script('reinstall-umount', [mount_point], { timeout_ms: SHORT_MS });
         fate = 'installed';
       }),
-      step('guest', async (ctx, { kernel, disks }) => {
+      step('guest', async (ctx, { kernel, disks, ...at }) => {
         const { memory_mb, nics } = request;
         await guests.write({ vps, memory_mb, nics, disks, kernel: kernel.kernel, initrd: kernel.initrd });
         await guests.enableAutostart(vps);
+        const debian = at.installable.system.kind === 'debian' && at.installable.appliance === undefined;
+        const system = debian ? `Debian ${debianRelease({ kernel, disks, ...at })}` : request.os;
         const done = `${system} is installed on ${vps.name}; startVPS boots it.`;
         ctx.log(done);
         return done;

@@ -1,14 +1,13 @@
 import { access, constants } from 'node:fs/promises';
-import { join } from 'node:path';
-import { AgentError } from '../core/errors.ts';
+import type { Config } from '../config/schema.ts';
+import type { Installable } from '../core/ports.ts';
+import { type Installation, templateArgs } from './reinstall-args.ts';
 
-/** The programs that an operating system template may have (contract, "Files, names and programs that stay"). */
-export type TemplateHook = 'install_os' | 'custom_os' | 'setup_network' | 'last_stage_custom';
-
-/** A template of /usr/share/dtc-xen-os: the paths of the programs that it has. */
-export type Template = Readonly<Partial<Record<TemplateHook, string>>> & { readonly install_os: string };
-
-const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._+-]*$/;
+/** The keys of the configuration that the shipped templates go by; they are in a program's environment. */
+const TEMPLATE_KEYS = [
+  ...(['ubuntu_repo', 'ubuntu_release', 'ubuntu_keyring'] as const),
+  ...(['rocky_repo', 'rocky_release', 'rocky_key', 'image_dir'] as const),
+];
 
 /** Whether a file is there and may be executed. */
 export async function isProgram(path: string): Promise<boolean> {
@@ -18,21 +17,23 @@ export async function isProgram(path: string): Promise<boolean> {
   );
 }
 
-/**
- * Finds a template's programs; each may be missing but install_os.
- *
- * @throws AgentError unknown_os
- */
-export async function findTemplate(os_dir: string, os: string): Promise<Template> {
-  const find = async (hook: TemplateHook) => {
-    const path = join(os_dir, os, hook);
-    return PLAIN_NAME.test(os) && (await isProgram(path)) ? path : undefined;
-  };
-  const install_os = await find('install_os');
-  if (install_os === undefined) {
-    throw new AgentError('unknown_os', `The template ${os} has no program install_os that can be run.`);
-  }
-  const rest = ['custom_os', 'setup_network', 'last_stage_custom'] as const;
-  const found = await Promise.all(rest.map(async (hook) => [hook, await find(hook)] as const));
-  return { install_os, ...Object.fromEntries(found.filter(([, path]) => path !== undefined)) };
+/** The arguments of `reinstall-hook`, which runs a template's program or the custom_postinstall_script. */
+export function hookArgs(program: string, at: Installation): string[] {
+  const settings = TEMPLATE_KEYS.flatMap((key) => ['--set', `${key}=${at.config[key]}`]);
+  return [...settings, program, ...templateArgs(at)];
+}
+
+/** The arguments of `reinstall-first-boot`. The Debian that the agent installs has host keys of its own already. */
+export function firstBootArgs(
+  mount_point: string,
+  config: Pick<Config, 'first_boot_script'>,
+  { system, appliance }: Installable,
+): string[] {
+  const script = config.first_boot_script;
+  return [
+    ...['--root', mount_point],
+    ...(system.kind === 'debian' ? ['--keep-host-keys'] : []),
+    ...(script === '' ? [] : ['--script', script]),
+    ...(appliance === undefined ? [] : ['--appliance', appliance]),
+  ];
 }

@@ -14,6 +14,7 @@ import isoList from './iso-list.ts';
 import networkUsageGet from './network-usage-get.ts';
 import osList from './os-list.ts';
 import osReinstall from './os-reinstall.ts';
+import rootPasswordSet from './root-password-set.ts';
 import samplesCollect from './samples-collect.ts';
 import serverTest from './server-test.ts';
 import soapPasswordSet from './soap-password-set.ts';
@@ -41,6 +42,7 @@ export const operations: readonly Operation[] = [
   networkUsageGet,
   osList,
   osReinstall,
+  rootPasswordSet,
   samplesCollect,
   serverTest,
   soapPasswordSet,

@@ -1,13 +1,11 @@
 import { z } from 'zod';
-import { AgentError } from '../core/errors.ts';
+import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { out, password, text, vpsname, wholeNumber, word } from '../core/fields.ts';
 import { parseAddressList, parseDns, parseGateway, parseNics } from '../core/net.ts';
 import { defineOperation } from '../core/operation.ts';
 import { validateInput } from '../core/validate.ts';
 import { requireDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
 
-/** The system that the agent installs by itself; every other one is a template in /usr/share/dtc-xen-os. */
-const BUILT_IN = 'debian';
 const OLDER = ['vpsname', 'ostype', 'hddsize', 'ramsize', 'ipaddr', 'password', 'imagetype'];
 /** Older panels repeat the size that setupLVMDisks was told: it is checked like the rest, and not used. */
 const OLDER_SIZE = z.object({ hddsize: wholeNumber('Size of the root disk.', 1, 64 * 1024 * 1024) });
@@ -19,7 +17,10 @@ export default defineOperation({
   who: 'owner',
   input: z.object({
     vpsname: vpsname(),
-    ostype: text('Name of the operating system: debian, or one of getInstallableOS.', 64),
+    ostype: text(
+      'Name of the operating system: debian, xenhvm, netbsd, or one of getInstallableOS or getInstallableAPP.',
+      64,
+    ),
     ramsize: wholeNumber('Memory of the guest in MB.', 32, 4 * 1024 * 1024),
     password: password("The guest's root password."),
     nics: text('IP,NETMASK,BROADCAST; several are joined by + or line ends.', 2048),
@@ -49,15 +50,17 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 60_000,
-  errors: ['unknown_os', 'vps_running', 'disks_missing', 'disks_in_use', 'program_failed', 'program_timeout'],
+  errors: [
+    'unknown_os',
+    'vps_running',
+    'disks_missing',
+    'disks_in_use',
+    'no_volume_group',
+    ...PROGRAM_ERRORS,
+  ],
   handler: async (ctx, { vpsname: vps, ostype, ramsize, password, nics, gateway, dns, imagetype }) => {
     const { config, templates, hypervisor, accounts, jobs } = ctx;
-    if (ostype !== BUILT_IN && !(await templates.operatingSystems()).includes(ostype)) {
-      throw new AgentError(
-        'unknown_os',
-        'reinstallVPSos: there is no such operating system; see getInstallableOS.',
-      );
-    }
+    await templates.find(ostype);
     const request = {
       os: ostype,
       memory_mb: ramsize,

@@ -185,6 +185,17 @@ const CASES: Record<string, Case> = {
       );
     },
   },
+  changeVPSrootPassword: {
+    prepare: install,
+    params: (vps) => ({ vpsname: vps, password: `a:b'"$(id)` }),
+    legacy: () => 'OK',
+    modern: (vps) => ({ result: `Changed the root password of ${vps}` }),
+    afterwards: async (vps) => {
+      await site.modern('fsckVPSpartition', { vpsname: vps });
+      expect(await site.jobEnd(vps)).toMatchObject({ kind: 'fsck', state: 'succeeded' });
+      expect(site.mounts()).toEqual([]);
+    },
+  },
   changeVPSsshKey: {
     params: (vps) => ({ vpsname: vps, keystring: KEY }),
     legacy: () => 'OK',

@@ -185,6 +185,7 @@ export const GOOD: Readonly<Record<string, (vps: string) => Params>> = {
   }),
   getVPSInstallLog: (vpsname) => ({ vpsname, numlines: 10 }),
   fsckVPSpartition: (vpsname) => ({ vpsname }),
+  changeVPSrootPassword: (vpsname) => ({ vpsname, password: 'a good one' }),
   changeVPSxmPassword: (vpsname) => ({ vpsname, password: 'a good one' }),
   changeVPSsoapPassword: (vpsname) => ({ vpsname, password: 'a good one' }),
   changeVPSsshKey: (vpsname) => ({ vpsname, keystring: 'ssh-ed25519 AAAA' }),

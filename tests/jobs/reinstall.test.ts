@@ -18,6 +18,7 @@ import type { Domain } from '../../src/core/vps.ts';
 import { createDiskFiles } from '../../src/drivers/disk-files.ts';
 import { createGuestConfigs } from '../../src/drivers/guest-config.ts';
 import { createRunner } from '../../src/drivers/run.ts';
+import { createTemplates } from '../../src/drivers/templates.ts';
 import { reinstallPlan } from '../../src/jobs/reinstall.ts';
 import { hypervisorWith, PROGRAM_PATH, runPlan, vpsOf } from './plan-harness.ts';
 
@@ -62,6 +63,7 @@ beforeEach(() => {
     'base-config',
     'network',
     'root-password',
+    'first-boot',
     'umount',
     'hook',
   ]) {
@@ -74,7 +76,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 function reinstall(change: Partial<ReinstallRequest> = {}, settings = '', secret: string | undefined = HASH) {
   const config = parseConfig(
-    `provisioning_mount_point=${folder}/mnt\nxen_dir=${folder}/xen\nos_dir=${folder}/os\netc_dir=${folder}/etc\n${settings}`,
+    `provisioning_mount_point=${folder}/mnt\nxen_dir=${folder}/xen\nos_dir=${folder}/os\napp_dir=${folder}/app\netc_dir=${folder}/etc\n${settings}`,
   );
   const vbd = createDiskFiles({ runner: createRunner({ path: PROGRAM_PATH }), config });
   const plan = reinstallPlan({
@@ -82,6 +84,7 @@ function reinstall(change: Partial<ReinstallRequest> = {}, settings = '', secret
     hypervisor: hypervisorWith(domains),
     disks: { vbd, lvm: vbd },
     guests: createGuestConfigs({ config }),
+    templates: createTemplates({ config }),
     node_name: 'node1.example.com',
     figures: async () => 'the node has 1 of 2 MiB memory left',
     kernel: () =>
@@ -102,8 +105,15 @@ function reinstall(change: Partial<ReinstallRequest> = {}, settings = '', secret
   return runPlan(plan(order), scripts);
 }
 
-const calls = () =>
-  existsSync(join(folder, 'calls')) ? readFileSync(join(folder, 'calls'), 'utf8').split('\n\n') : [];
+/** Every call of a script, an argument a line; but for the settings of the shipped templates. */
+const calls = () => {
+  const log = join(folder, 'calls');
+  return existsSync(log)
+    ? readFileSync(log, 'utf8')
+        .replaceAll(/--set\n.*\n/g, '')
+        .split('\n\n')
+    : [];
+};
 const guestFile = () =>
   existsSync(join(folder, 'xen/xen01')) ? readFileSync(join(folder, 'xen/xen01'), 'utf8') : undefined;
 
@@ -121,6 +131,7 @@ describe('an installation of Debian', () => {
       `reinstall-base-config --root ${mnt}/01 --name xen01 --fqdn mx.xen01.node1.example.com --ip 192.0.2.10 --disk-type xvd --etc-dir ${folder}/etc --kernel-release 6.12 --kmod-path /lib/modules/6.12`,
       `reinstall-root-password --root ${mnt}/01`,
       `reinstall-network --root ${mnt}/01 --nic 192.0.2.10,255.255.255.0,192.0.2.255 --nic 192.0.2.11,255.255.255.0,192.0.2.255 --gateway 192.0.2.1 --dns 192.0.2.53,192.0.2.54`,
+      `reinstall-first-boot --root ${mnt}/01 --keep-host-keys`,
       `reinstall-umount ${mnt}/01`,
       '',
     ]);
@@ -161,11 +172,12 @@ describe('an installation of a template', () => {
     const { error, message } = await reinstall({ os: 'centos' });
     expect(error).toBeUndefined();
     expect(message).toBe('centos is installed on xen01; startVPS boots it.');
-    expect(programs().slice(2, 7)).toEqual([
+    expect(programs().slice(2, 8)).toEqual([
       'reinstall-hook /os/centos/install_os',
       'reinstall-hook /os/centos/custom_os',
       'reinstall-root-password --root',
       'reinstall-hook /os/centos/setup_network',
+      'reinstall-first-boot --root',
       'reinstall-hook /os/centos/last_stage_custom',
     ]);
   });
@@ -187,6 +199,54 @@ describe('an installation of a template', () => {
     expect(error).toMatchObject({ code: 'unknown_os' });
     expect(begun).toEqual(['check']);
     expect(guestFile()).toBe('the old one');
+  });
+});
+
+describe('an appliance', () => {
+  beforeEach(() => {
+    mkdirSync(join(folder, 'os/centos'));
+    script(join(folder, 'os/centos/install_os'));
+    mkdirSync(join(folder, 'app/forum'), { recursive: true });
+    writeFileSync(join(folder, 'app/forum/setup-script'), '');
+  });
+
+  it('is put into the operating system that it depends on, with the first_boot_script', async () => {
+    writeFileSync(join(folder, 'app/forum/depends'), 'centos\n');
+    script(join(folder, 'first'));
+    const { error, message } = await reinstall({ os: 'forum' }, `first_boot_script=${folder}/first\n`);
+    expect(error).toBeUndefined();
+    expect(message).toBe('forum is installed on xen01; startVPS boots it.');
+    const called = calls().map((call) => call.split('\n').join(' '));
+    expect(called[2]).toContain(`reinstall-hook ${folder}/os/centos/install_os`);
+    expect(called).toContain(
+      `reinstall-first-boot --root ${folder}/mnt/01 --script ${folder}/first --appliance ${folder}/app/forum`,
+    );
+  });
+
+  it.each(['nosuch\n', 'xenhvm\n', '', '../os/centos', 'forum\n'])(
+    'that depends on %j changes nothing',
+    async (depends) => {
+      writeFileSync(join(folder, 'app/forum/depends'), depends);
+      const { error } = await reinstall({ os: 'forum' });
+      expect(error).toMatchObject({ code: 'unknown_os' });
+      expect(calls()).toEqual([]);
+      expect(guestFile()).toBe('the old one');
+    },
+  );
+});
+
+describe('a guest that installs itself', () => {
+  it.each([
+    ['xenhvm', 'type = "hvm"', 'writeXenHVMconf'],
+    ['netbsd', 'kernel = "/boot/netbsd-INSTALL_XEN3_DOMU"', 'changeBSDkernel'],
+  ])('%s gets a configuration, and its disks stay', async (os, line, next) => {
+    const { begun, error, message } = await reinstall({ os });
+    expect(error).toBeUndefined();
+    expect(begun).toEqual(['check', 'guest']);
+    expect(calls()).toEqual([]);
+    expect(guestFile()).toContain(line);
+    expect(message).toContain('its disks were not touched');
+    expect(message).toContain(next);
   });
 });
 
@@ -230,6 +290,7 @@ describe('an installation that cannot begin changes nothing', () => {
       },
       disks: { vbd, lvm: vbd },
       guests: createGuestConfigs({ config }),
+      templates: createTemplates({ config }),
       node_name: 'node1',
       figures: async () => '',
       kernel: () => Promise.resolve({ kernel: '/k', initrd: undefined, release: '6', modules: '/m' }),
@@ -251,6 +312,7 @@ describe('an installation that fails', () => {
     ['configure', 'base-config'],
     ['password', 'root-password'],
     ['network', 'network'],
+    ['customize', 'first-boot'],
     ['unmount', 'umount'],
   ])('in step %s says so, and leaves no guest that could be started', async (step, name) => {
     script(join(scripts, `reinstall-${name}`), "echo 'E: the cause' >&2; exit 25");
