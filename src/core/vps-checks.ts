@@ -1,5 +1,5 @@
 import { AgentError } from './errors.ts';
-import type { DiskStore, GuestCounters, Hypervisor, ImageType, Samples, VpsDisks } from './ports.ts';
+import type { Disk, DiskStore, GuestCounters, Hypervisor, ImageType, Samples, VpsDisks } from './ports.ts';
 import { domainPhase, type VpsId } from './vps.ts';
 
 /** What an admin does about a domain that is there, by its phase. */
@@ -85,6 +85,31 @@ export async function findIfThere(
     }
     throw error;
   }
+}
+
+/** Both disks of a VPS. */
+export interface BothDisks extends VpsDisks {
+  readonly root: Disk;
+  readonly swap: Disk;
+}
+
+/**
+ * {@link requireDisks}, of which neither may be missing.
+ *
+ * @throws AgentError disks_missing; invalid_value where it has both kinds and none was asked for
+ */
+export async function requireBothDisks(
+  stores: Readonly<Record<ImageType, DiskStore>>,
+  vps: VpsId,
+  asked: ImageType | undefined,
+  cannot: string,
+): Promise<BothDisks> {
+  const { type, root, swap } = await requireDisks(stores, vps, asked);
+  if (root && swap) return { type, root, swap };
+  throw new AgentError(
+    'disks_missing',
+    `${vps.name} ${cannot}: its ${root ? 'swap' : 'root'} disk is missing; make it with setupLVMDisks first.`,
+  );
 }
 
 /**

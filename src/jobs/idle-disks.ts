@@ -1,7 +1,6 @@
-import { AgentError } from '../core/errors.ts';
 import type { DiskStore, Hypervisor, ImageType } from '../core/ports.ts';
 import type { VpsId } from '../core/vps.ts';
-import { requireDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
+import { requireBothDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
 
 /** What looking at a VPS's disks reaches. */
 export interface IdleDisksDeps {
@@ -28,13 +27,7 @@ export async function idleDisks(
   type: ImageType,
   cannot: string,
 ): Promise<IdleDisks> {
-  const found = await requireDisks(disks, vps, type);
-  if (!found.root || !found.swap) {
-    throw new AgentError(
-      'disks_missing',
-      `${vps.name} ${cannot}: its ${found.root ? 'swap' : 'root'} disk is missing; make it with setupLVMDisks first.`,
-    );
-  }
+  const found = await requireBothDisks(disks, vps, type, cannot);
   requireUnused(vps, found, cannot);
   await requireStopped(hypervisor, vps, cannot);
   return { type, root: found.root.path, swap: found.swap.path };

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
+import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, text, vpsname, wholeNumber, word } from '../core/fields.ts';
 import { parseAddressList } from '../core/net.ts';
 import { defineOperation } from '../core/operation.ts';
-import { requireDisks, requireStopped } from '../core/vps-checks.ts';
+import { requireBothDisks, requireStopped } from '../core/vps-checks.ts';
 
 export default defineOperation({
   name: 'changeBSDkernel',
@@ -26,9 +26,7 @@ export default defineOperation({
     const { config } = ctx;
     const ips = parseAddressList('allipaddrs', allipaddrs);
     await requireStopped(ctx.hypervisor, vps, 'cannot be configured');
-    const { type, root, swap } = await requireDisks(ctx.disks, vps, undefined);
-    if (!root || !swap)
-      throw new AgentError('disks_missing', `${vps.name} has no swap disk; make it with setupLVMDisks.`);
+    const { type, root, swap } = await requireBothDisks(ctx.disks, vps, undefined, 'cannot be configured');
     const disks = { type, root: root.path, swap: swap.path };
     const kernel = kerneltype === 'install' ? config.bsd_install_kernel_path : config.bsd_kernel_path;
     await ctx.guests.writeBsd({ vps, memory_mb: ramsize, ips, disks, kernel });

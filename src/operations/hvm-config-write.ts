@@ -3,7 +3,7 @@ import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { password, result, text, vpsname, wholeNumber } from '../core/fields.ts';
 import { parseAddressList } from '../core/net.ts';
 import { defineOperation } from '../core/operation.ts';
-import { requireDisks, requireStopped } from '../core/vps-checks.ts';
+import { requireBothDisks, requireStopped } from '../core/vps-checks.ts';
 
 export default defineOperation({
   name: 'writeXenHVMconf',
@@ -26,9 +26,7 @@ export default defineOperation({
   handler: async (ctx, { vpsname: vps, ramsize, allipaddrs, vncpassword, howtoboot }) => {
     const ips = parseAddressList('allipaddrs', allipaddrs);
     await requireStopped(ctx.hypervisor, vps, 'cannot be configured');
-    const { type, root, swap } = await requireDisks(ctx.disks, vps, undefined);
-    if (!root || !swap)
-      throw new AgentError('disks_missing', `${vps.name} has no swap disk; make it with setupLVMDisks.`);
+    const { type, root, swap } = await requireBothDisks(ctx.disks, vps, undefined, 'cannot be configured');
     const vnc_password = vncpassword === 'no_vnc' ? undefined : vncpassword;
     const iso_path = howtoboot === 'hdd' ? undefined : await ctx.accounts.pinIso(vps, howtoboot);
     if (howtoboot !== 'hdd' && iso_path === undefined) {

@@ -73,6 +73,7 @@ describe('parseConfig', () => {
     ['vps_mac_prefix=zz:00:11', /vps_mac_prefix: must be/],
     ['debian_release=../x', /debian_release: must be a release name/],
     ['debian_added_debs="vim; reboot"', /debian_added_debs: must be package names/],
+    ["admin_user=''", /admin_user: must not be empty/],
     ['oops', /line 1: not of the form KEY=value/],
   ])('refuses %j', (text, message) => {
     expect(() => parseConfig(text)).toThrow(message);
