@@ -48,7 +48,8 @@ function installTemplates(os_dir: string, root: string): void {
   for (const name of ['tiny', 'slow']) {
     const folder = join(os_dir, name);
     mkdirSync(folder);
-    const wait = name === 'slow' ? [`while [ -d ${root} ] && [ ! -e ${join(root, 'go')} ]; do sleep 0.1; done`] : [];
+    const wait =
+      name === 'slow' ? [`while [ -d ${root} ] && [ ! -e ${join(root, 'go')} ]; do sleep 0.1; done`] : [];
     writeProgram(
       join(folder, 'install_os'),
       'while [ "$1" != -path ]; do shift; done',
