@@ -114,13 +114,18 @@ export async function writeInOwnedFolder(
       await notFolder(rm(fresh, { force: true }), `${told}/${temporaryName(name)}`);
       const file = await open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
       try {
-        await file.writeFile(content);
-        await file.chown(owner.uid, owner.gid);
-        await file.sync();
-      } finally {
-        await file.close();
+        try {
+          await file.writeFile(content);
+          await file.chown(owner.uid, owner.gid);
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+        await notFolder(rename(fresh, below(inner, name)), `${told}/${name}`);
+      } catch (error) {
+        await notFolder(rm(fresh, { force: true }), `${told}/${temporaryName(name)}`);
+        throw error;
       }
-      await notFolder(rename(fresh, below(inner, name)), `${told}/${name}`);
       await inner.sync();
     } finally {
       await inner.close();
