@@ -71,7 +71,10 @@ async function withTimeout<T>(
         (thrown: unknown) => onLate(asAgentError(thrown)),
       );
       const after = `${operation.name} did not end within ${operation.timeout_ms / 1000} s`;
-      reject(new AgentError('timeout', `${after}; it goes on: ask getVPSState what came of it.`));
+      const advice = operation.changes
+        ? '; it goes on: ask getVPSState what came of it.'
+        : ": the node is slow, or a program on it hangs; see the agent's log.";
+      reject(new AgentError('timeout', `${after}${advice}`));
     }, operation.timeout_ms);
   });
   try {
