@@ -2,7 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type Logger, pino } from 'pino';
+import { type BaseKeeper, createBases } from './base/bases.ts';
+import { baseCommand } from './base/command.ts';
+import { createNightlyRefresh, nightlyTime } from './base/nightly.ts';
 import type { Config } from './config/schema.ts';
+import { debianSystem } from './core/bases.ts';
 import type { Ports } from './core/context.ts';
 import { createDispatch } from './core/dispatch.ts';
 import { AgentError } from './core/errors.ts';
@@ -29,6 +33,7 @@ import { reinstallPlan } from './jobs/reinstall.ts';
 import { runJob } from './jobs/run-job.ts';
 import { operations } from './operations/index.ts';
 import { createSamples, type Sampler } from './stats/samples.ts';
+import { createSchedule } from './stats/schedule.ts';
 import { createAuthenticator } from './transport/auth.ts';
 import { createHttpServer } from './transport/http.ts';
 import { generateWsdl } from './transport/soap/wsdl.ts';
@@ -80,20 +85,18 @@ function createDrivers(config: Config, log: Logger): Drivers {
   };
 }
 
-function createJobKeeper({ config, config_file }: AppOptions, { runner, file_locks }: Drivers): JobKeeper {
+/** This program, as far as its command. */
+function agentProgram(config_file: string): string[] {
   const [program = ''] = process.argv.slice(1);
+  return [process.execPath, ...process.execArgv, resolve(program), '--config', resolve(config_file)];
+}
+
+function createJobKeeper({ config, config_file }: AppOptions, { runner, file_locks }: Drivers): JobKeeper {
   return createJobs({
     runner,
     locks: file_locks,
     job_runner: config.job_runner,
-    job_command: [
-      process.execPath,
-      ...process.execArgv,
-      resolve(program),
-      '--config',
-      resolve(config_file),
-      'job',
-    ],
+    job_command: [...agentProgram(config_file), 'job'],
     program_path: config.program_path,
     state_dir: config.state_dir,
     mount_dir: config.provisioning_mount_point,
@@ -102,6 +105,31 @@ function createJobKeeper({ config, config_file }: AppOptions, { runner, file_loc
 
 function createSampler(config: Config, { hypervisor }: Drivers, log: Logger): Sampler {
   return createSamples({ hypervisor, counters: createCounters({ config, log }), config, log });
+}
+
+function createBaseKeeper(config: Config, { runner, file_locks: locks }: Drivers): BaseKeeper {
+  const { state_dir, run_dir, scripts_dir } = config;
+  return createBases({ runner, locks, state_dir, run_dir, scripts_dir });
+}
+
+/** The nightly look at the bases, by node-cron. */
+function nightlyBases({ config, config_file }: AppOptions, { runner }: Drivers, log: Logger) {
+  const refresh = createNightlyRefresh({
+    runner,
+    agent: agentProgram(config_file),
+    onEnd: ({ exit, last_words }) => {
+      if (exit === 0) log.info('the bases are up to date');
+      else log.error({ exit, last_words }, 'the bases cannot be made anew; see: dtc-xen base refresh');
+    },
+  });
+  const schedule = createSchedule(nightlyTime(nodeName(config)), refresh.run, log);
+  return {
+    start: schedule.start,
+    async stop() {
+      await schedule.stop();
+      await refresh.stop();
+    },
+  };
 }
 
 async function makeFolders(config: Config): Promise<void> {
@@ -160,6 +188,8 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
     await server.close(0);
     throw error;
   }
+  const bases = nightlyBases({ config, config_file }, drivers, log);
+  await bases.start();
   const recovery = setInterval(
     () => settle().catch((error: unknown) => log.error({ err: error }, 'dead jobs cannot be settled')),
     RECOVERY_INTERVAL_MS,
@@ -174,6 +204,7 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
       log.info('stopping: no new calls; jobs go on');
       clearInterval(recovery);
       await server.close();
+      await bases.stop();
       await samples.stop();
       log.info('stopped');
     },
@@ -257,4 +288,45 @@ export async function callByHand({
   process.stdout.write(`${JSON.stringify(outcome.output, undefined, 2)}\n`);
   await outcome.answered(true);
   return 0;
+}
+
+/**
+ * Does `base list|refresh|drop` here and now; answers go to standard output, what is done to standard error. Returns the exit
+ * code, 2 where the words cannot be understood.
+ */
+export async function baseByHand({
+  config,
+  words,
+}: Omit<AppOptions, 'config_file'> & { words: readonly string[] }): Promise<number> {
+  await makeFolders(config);
+  const drivers = createDrivers(config, pino({ level: 'silent' }));
+  const cancel = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => cancel.abort());
+  const context = {
+    signal: cancel.signal,
+    log: (line: string) => void process.stderr.write(`${line}\n`),
+    script: (name: string, args: readonly string[], options: { timeout_ms: number }) =>
+      drivers.runner.check({
+        label: `script ${name}`,
+        program: join(config.scripts_dir, name),
+        args,
+        ...options,
+        signal: cancel.signal,
+        onOutput: (chunk) => void process.stderr.write(chunk),
+      }),
+  };
+  try {
+    const understood = await baseCommand(words, {
+      bases: createBaseKeeper(config, drivers),
+      system: debianSystem(config),
+      max_age_days: config.base_max_age_days,
+      context,
+      print: (line) => void process.stdout.write(`${line}\n`),
+    });
+    return understood ? 0 : 2;
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    process.stderr.write(`${error.code}: ${error.message}\n`);
+    return 1;
+  }
 }

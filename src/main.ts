@@ -1,18 +1,21 @@
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import { type Agent, callByHand, createLog, runJobHere, startAgent } from './app.ts';
+import { type Agent, baseByHand, callByHand, createLog, runJobHere, startAgent } from './app.ts';
 import { ConfigError, loadConfig } from './config/load.ts';
 
 const DEFAULT_CONFIG = '/etc/dtc-xen/dtc-xen.conf';
 
 const USAGE = `Usage: dtc-xen-agent [serve] [--config FILE]
        dtc-xen-agent call OPERATION [ARGUMENT]... [--config FILE]
+       dtc-xen-agent base list | refresh [stale] | drop KEY...|all [--config FILE]
        dtc-xen-agent job FOLDER [--config FILE]
        dtc-xen-agent check-config [--config FILE]
 
 serve         answer SOAP calls until SIGTERM; SIGHUP reads the certificate anew
 call          do one operation here and now, as the admin, under the same locks; a password is read from standard input
               where the argument is -
+base          the bootstrapped systems that reinstalls are unpacked from: show them, make them anew (stale: where they are old,
+              as every night), remove them when nobody uses them
 job           the process of a job that the agent started; not for people
 check-config  say whether the configuration file can be used
 
@@ -69,6 +72,10 @@ async function main(argv: readonly string[]): Promise<number> {
   if (command === 'call' && args[0] !== undefined) {
     const [operation, ...values] = args;
     return callByHand({ config: loadConfig(config_file), config_file, operation, values });
+  }
+  if (command === 'base') {
+    const code = await baseByHand({ config: loadConfig(config_file), words: args });
+    if (code !== 2) return code;
   }
   if (command === 'check-config' && args.length === 0) {
     loadConfig(config_file);

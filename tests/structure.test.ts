@@ -19,6 +19,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   drivers: ['core', 'config'],
   jobs: ['core', 'config'],
   stats: ['core', 'config'],
+  base: ['core', 'config'],
   transport: ['core', 'config'],
   docs: ['core', 'config'],
   client: [],

@@ -21,8 +21,9 @@ function waiting(wait_ms: number): string[] {
 /** File locks by flock(1). The file is made where it is missing, and stays. */
 export function createFileLocks(runner: Runner): FileLocks {
   return {
-    async tryLock(file, wait_ms = 0) {
-      const options = ['--no-fork', ...waiting(wait_ms), '--conflict-exit-code', String(HELD_ELSEWHERE)];
+    async tryLock(file, wait_ms = 0, kind = 'exclusive') {
+      const conflict = ['--conflict-exit-code', String(HELD_ELSEWHERE)];
+      const options = ['--no-fork', `--${kind}`, ...waiting(wait_ms), ...conflict];
       const holder = runner.start({
         label: 'flock',
         program: 'flock',

@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DebianSystem } from '../core/bases.ts';
+import { AgentError } from '../core/errors.ts';
+import type { Runner } from '../core/runner.ts';
+
+/** All that goes into a base: where one of these differs, it is another base. */
+export interface BaseInputs {
+  /** Debian's name: amd64. */
+  readonly arch: string;
+  readonly release: string;
+  readonly mirror: string;
+  /** The archive of security updates that is written into the guest's apt sources; empty where dom0 has none. */
+  readonly security_mirror: string;
+  /** Sorted, each once. */
+  readonly packages: readonly string[];
+  readonly tool: 'mmdebstrap' | 'debootstrap';
+  readonly tool_version: string;
+  /** SHA-256 of the scripts that make a base. */
+  readonly recipe: string;
+}
+
+/** What finding out the inputs needs. */
+export interface InputsDeps {
+  readonly runner: Runner;
+  readonly scripts_dir: string;
+}
+
+/** The scripts whose content decides what comes out. */
+const RECIPE = ['base-make', 'reinstall-bootstrap', 'lib/apt-mirror', 'lib/checks', 'lib/locale'] as const;
+const TOOLS = ['mmdebstrap', 'debootstrap'] as const;
+const QUESTION_MS = 30_000;
+
+/** The name of the base with these inputs: `trixie-` and 16 hex digits. */
+export function baseKey(inputs: BaseInputs): string {
+  const { arch, release, mirror, security_mirror, packages, tool, tool_version, recipe } = inputs;
+  const all = [arch, release, mirror, security_mirror, packages, tool, tool_version, recipe];
+  return `${release}-${createHash('sha256').update(JSON.stringify(all)).digest('hex').slice(0, 16)}`;
+}
+
+async function toolOfNode(runner: Runner): Promise<Pick<BaseInputs, 'tool' | 'tool_version'>> {
+  for (const tool of TOOLS) {
+    try {
+      const asked = {
+        label: `${tool} --version`,
+        program: tool,
+        args: ['--version'],
+        timeout_ms: QUESTION_MS,
+      };
+      return { tool, tool_version: (await runner.check(asked)).stdout.trim() };
+    } catch (error) {
+      if (!(error instanceof AgentError && error.code === 'program_missing')) throw error;
+    }
+  }
+  throw new AgentError(
+    'program_missing',
+    'Debian cannot be bootstrapped on this node: neither mmdebstrap nor debootstrap is installed; install mmdebstrap.',
+  );
+}
+
+/**
+ * What would go into a base of this system, here and now.
+ *
+ * @throws AgentError program_* where the node has no bootstrap tool, or its apt sources name no mirror
+ */
+export async function findInputs(
+  { runner, scripts_dir }: InputsDeps,
+  system: DebianSystem,
+): Promise<BaseInputs> {
+  const program = join(scripts_dir, 'lib/apt-mirror');
+  const aptMirror = (args: readonly string[], ok_codes: readonly number[]) =>
+    runner.check({ label: 'script apt-mirror', program, args, timeout_ms: QUESTION_MS, ok_codes });
+  const arch = runner.check({
+    label: 'dpkg',
+    program: 'dpkg',
+    args: ['--print-architecture'],
+    timeout_ms: QUESTION_MS,
+  });
+  const recipe = async () => {
+    const hash = createHash('sha256');
+    for (const name of RECIPE) hash.update(await readFile(join(scripts_dir, name))).update('\0');
+    return hash.digest('hex');
+  };
+  const [architecture, tool, mirror, security, made_by] = await Promise.all([
+    arch,
+    toolOfNode(runner),
+    system.mirror === '' ? aptMirror([], []) : { stdout: system.mirror },
+    aptMirror(['--security'], [1]),
+    recipe(),
+  ]);
+  return {
+    arch: architecture.stdout.trim(),
+    release: system.release,
+    mirror: mirror.stdout.trim(),
+    security_mirror: security.stdout.trim(),
+    packages: [...new Set(system.packages)].sort(),
+    ...tool,
+    recipe: made_by,
+  };
+}

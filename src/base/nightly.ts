@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto';
+import type { Companion, Runner } from '../core/runner.ts';
+
+/** When a node looks whether its bases are old, as a cron expression: between 1 and 5 o'clock, each node at its own minute. */
+export function nightlyTime(node_name: string): string {
+  const minute = createHash('sha256').update(node_name).digest().readUInt32BE() % 240;
+  return `${minute % 60} ${1 + Math.floor(minute / 60)} * * *`;
+}
+
+/** Makes old bases anew in a process of its own, which gives way to everything else on the node. */
+export interface NightlyRefresh {
+  /** Starts it where the last one has ended; settles when it has ended. Never rejects. */
+  run(): Promise<void>;
+  /** Ends the one that runs; what it has not finished, the next one does. */
+  stop(): Promise<void>;
+}
+
+const STOP_GRACE_MS = 1_000;
+
+/** Makes a {@link NightlyRefresh}. `agent` is the program with its arguments, as far as the command. */
+export function createNightlyRefresh(options: {
+  readonly runner: Runner;
+  readonly agent: readonly string[];
+  /** Told of how it ended: an exit code or a signal, and what it said last. */
+  readonly onEnd: (end: { exit: number | string; last_words: string }) => void;
+}): NightlyRefresh {
+  const { runner, agent, onEnd } = options;
+  let running: Companion | undefined;
+  let stopped = false;
+  return {
+    async run() {
+      if (running || stopped) return;
+      running = runner.start({
+        label: 'base refresh',
+        program: 'nice',
+        args: ['-n', '19', 'ionice', '-c', '3', '--', ...agent, 'base', 'refresh', 'stale'],
+      });
+      const end = await running.ended;
+      running = undefined;
+      if (!stopped) onEnd(end);
+    },
+    async stop() {
+      stopped = true;
+      await running?.close(STOP_GRACE_MS);
+    },
+  };
+}

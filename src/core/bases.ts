@@ -1,0 +1,40 @@
+import type { Config } from '../config/schema.ts';
+
+/** A Debian to be installed. */
+export interface DebianSystem {
+  readonly release: string;
+  /** Empty: the mirror in dom0's own apt sources. */
+  readonly mirror: string;
+  /** More packages than every guest gets, in any order. */
+  readonly packages: readonly string[];
+}
+
+/** The Debian that the configuration asks for, or another release of it. */
+export function debianSystem(
+  config: Pick<Config, 'debian_release' | 'debian_repo' | 'debian_added_debs'>,
+  release: string = config.debian_release,
+): DebianSystem {
+  const packages = config.debian_added_debs.split(/[ ,]+/).filter((name) => name !== '');
+  return { release, mirror: config.debian_repo, packages };
+}
+
+/** Where an installation goes on: a step of a job, or a program that an admin called. */
+export interface InstallContext {
+  /** Aborted where the installation is cancelled. */
+  readonly signal: AbortSignal;
+  /** Adds a line to the log of the installation. */
+  log(line: string): void;
+  /** Runs `scripts_dir/name`; its output goes to the same log. Errors: `program_*`. */
+  script(name: string, args: readonly string[], options: { timeout_ms: number }): Promise<unknown>;
+}
+
+/** Bootstrapped systems that are kept, so that a system is bootstrapped once and installed many times. */
+export interface Bases {
+  /**
+   * Puts a Debian on a mounted, empty root: from the base that is kept for it, which is made first where there is none.
+   * ssh host keys are new; machine-id is empty.
+   *
+   * @throws AgentError program_*, timeout (another installation that makes the base does not come to its end)
+   */
+  install(system: DebianSystem, root: string, context: InstallContext): Promise<void>;
+}
