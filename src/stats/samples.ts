@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '../config/schema.ts';
+import { asAgentError } from '../core/errors.ts';
 import type { CounterReader, Hypervisor, Samples } from '../core/ports.ts';
 import { createDeliveries } from './delivery.ts';
 import { createExclusive } from './exclusive.ts';
@@ -72,7 +73,9 @@ export function createSamples(options: SamplesOptions): Sampler {
     try {
       await sampleNow();
     } catch (error) {
-      log.warn({ err: error }, 'no sample was taken; the next one covers its time');
+      const { code, message, log: detail, cause } = asAgentError(error);
+      const why = code === 'internal' ? { err: cause } : { code, detail };
+      log.warn(why, `no sample was taken; the next one covers its time: ${message}`);
     }
   }
 
