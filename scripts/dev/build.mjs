@@ -15,6 +15,9 @@ await build({
   target: 'node20.19',
   format: 'esm',
   legalComments: 'none',
+  // The source text stays in memory for as long as the daemon runs; names stay, for its stack traces.
+  minifyWhitespace: true,
+  minifySyntax: true,
   logLevel: 'warning',
   banner: { js: banner },
 });

@@ -7,6 +7,8 @@ import { CERTIFICATE_FILES, KEY_FILE } from '../core/tls-files.ts';
 /** A certificate and key that fit each other, as node:tls takes them. */
 export interface TlsMaterial {
   readonly cert: string;
+  /** The certificate itself: without a `ca` Node.js reads the whole of the world's, for clients that have none. */
+  readonly ca: string;
   readonly key: string;
   readonly passphrase?: string;
   readonly minVersion: 'TLSv1.2';
@@ -54,6 +56,7 @@ export async function readTls(etc_dir: string, passphrase: string): Promise<TlsM
   }
   const options = {
     cert,
+    ca: cert,
     key,
     minVersion: 'TLSv1.2' as const,
     ...(passphrase === '' ? {} : { passphrase }),
