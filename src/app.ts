@@ -227,6 +227,7 @@ export async function runJobHere({ config, folder }: AppOptions & { folder: stri
         config,
         guests,
         templates,
+        bases: createBaseKeeper(config, drivers),
         hypervisor,
         disks,
         node_name: nodeName(config),

@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.ts';
+import { type Bases, debianSystem } from '../core/bases.ts';
 import { AgentError } from '../core/errors.ts';
 import type { GuestConfigStore, Installable, Templates } from '../core/ports.ts';
 import { selfInstalledGuest } from '../core/vps.ts';
@@ -13,6 +14,8 @@ export interface ReinstallDeps extends IdleDisksDeps {
   readonly config: Config;
   readonly guests: GuestConfigStore;
   readonly templates: Templates;
+  /** The Debians that the agent installs by itself. */
+  readonly bases: Bases;
   /** A host name: guests are named below it. */
   readonly node_name: string;
   /** Finds the kernel that guests boot; throws not_found where there is none. */
@@ -46,7 +49,7 @@ const FATE = {
  * VPS has no configuration in /etc/xen: nothing can start a system that is not whole.
  */
 export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'>) => Step[] {
-  const { config, guests, node_name } = deps;
+  const { config, guests, bases, node_name } = deps;
 
   return (order) => {
     const { vps, request, secret, mount_point } = order;
@@ -113,10 +116,7 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
         await hook(ctx, install_os, at);
         return;
       }
-      const args = ['--root', mount_point, '--release', debianRelease(at)];
-      if (config.debian_repo !== '') args.push('--mirror', config.debian_repo);
-      if (config.debian_added_debs !== '') args.push('--packages', config.debian_added_debs);
-      await ctx.script('reinstall-bootstrap', args, { timeout_ms: INSTALL_MS });
+      await bases.install(debianSystem(config, debianRelease(at)), mount_point, ctx);
     }
 
     return [

@@ -1,6 +1,7 @@
 // Installs a real Debian from the machine's own mirror onto image files, through the agent's job process.
 import { execFileSync, spawn } from 'node:child_process';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -149,10 +150,16 @@ function nothingIsLeft({ left }: Site): Promise<void> {
 }
 
 let node: FakeNode;
+/** The base that the first installation made. */
+let bases: string;
 beforeAll(async () => {
   node = await createFakeNode();
+  bases = mkdtempSync(join(tmpdir(), 'reinstall-bases-'));
 });
-afterAll(() => node.cleanup());
+afterAll(async () => {
+  rmSync(bases, { recursive: true });
+  await node.cleanup();
+});
 
 describe('a real Debian', () => {
   let site: Site;
@@ -174,6 +181,7 @@ describe('a real Debian', () => {
   }, 180_000);
   afterAll(() => {
     if (root) execFileSync('umount', [root]);
+    cpSync(join(site.base, 'state/base'), bases, { recursive: true });
     rmSync(site.base, { recursive: true });
   });
 
@@ -318,6 +326,7 @@ describe('an installation that comes to nothing', () => {
 
   it('the disk is full', async () => {
     site = await makeSite(node, 128);
+    cpSync(bases, join(site.base, 'state/base'), { recursive: true });
     await site.start();
     await fails();
     expect(await site.log()).toMatch(/No space left on device|enough free space/);

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
+import type { Bases } from '../../src/core/bases.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import type { ReinstallRequest } from '../../src/core/ports.ts';
 import type { Domain } from '../../src/core/vps.ts';
@@ -39,6 +40,16 @@ const STEPS = [
   ...['check', 'mkfs', 'mount', 'bootstrap', 'configure'],
   ...['password', 'network', 'customize', 'unmount', 'guest'],
 ];
+
+/** Calls the script `reinstall-bootstrap` with what it was asked for. */
+const bases: Bases = {
+  async install({ release, mirror, packages }, root, context) {
+    const args = ['--root', root, '--release', release];
+    if (mirror !== '') args.push('--mirror', mirror);
+    if (packages.length > 0) args.push('--packages', packages.join(','));
+    await context.script('reinstall-bootstrap', args, { timeout_ms: 60_000 });
+  },
+};
 
 let folder: string;
 let scripts: string;
@@ -85,6 +96,7 @@ function reinstall(change: Partial<ReinstallRequest> = {}, settings = '', secret
     disks: { vbd, lvm: vbd },
     guests: createGuestConfigs({ config }),
     templates: createTemplates({ config }),
+    bases,
     node_name: 'node1.example.com',
     figures: async () => 'the node has 1 of 2 MiB memory left',
     kernel: () =>
@@ -144,7 +156,7 @@ describe('an installation of Debian', () => {
   it('takes mirror and packages from the configuration', async () => {
     await reinstall({}, 'debian_repo=http://mirror.test/debian\ndebian_added_debs="vim, less"\n');
     expect(calls()[2]?.split('\n').slice(5)).toEqual([
-      ...['--mirror', 'http://mirror.test/debian', '--packages', 'vim, less'],
+      ...['--mirror', 'http://mirror.test/debian', '--packages', 'vim,less'],
     ]);
   });
 
@@ -291,6 +303,7 @@ describe('an installation that cannot begin changes nothing', () => {
       disks: { vbd, lvm: vbd },
       guests: createGuestConfigs({ config }),
       templates: createTemplates({ config }),
+      bases,
       node_name: 'node1',
       figures: async () => '',
       kernel: () => Promise.resolve({ kernel: '/k', initrd: undefined, release: '6', modules: '/m' }),

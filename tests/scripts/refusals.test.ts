@@ -35,11 +35,11 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-const SCRIPT_NAMES = readdirSync(SCRIPTS).filter((name) => /^(reinstall-|fsck-disk$)/.test(name));
+const SCRIPT_NAMES = readdirSync(SCRIPTS).filter((name) => /^(reinstall-|base-|fsck-disk$)/.test(name));
 
 describe('every script', () => {
   it('passes shellcheck', () => {
-    const files = [...SCRIPT_NAMES, 'lib/checks', 'lib/apt-mirror', 'dtc-xen-parse-param'];
+    const files = [...SCRIPT_NAMES, 'lib/checks', 'lib/apt-mirror', 'lib/locale', 'dtc-xen-parse-param'];
     const { status, stdout } = spawnSync('shellcheck', ['-x', ...files], { cwd: SCRIPTS, encoding: 'utf8' });
     expect(stdout).toBe('');
     expect(status).toBe(0);
