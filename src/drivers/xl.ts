@@ -159,7 +159,13 @@ export function createXl({
     async create(vps, config_path) {
       domainName(vps);
       const { failure, there } = await change(vps, 'create', [config_path], create_timeout_ms);
-      if (!failure) return;
+      if (!failure) {
+        if (await find(vps)) return;
+        throw new AgentError(
+          'program_failed',
+          `${vps.name}: xl create reported success, but Xen has no such domain: the guest ended at once; see its console in /var/log/xen.`,
+        );
+      }
       if (there && failure.code === 'program_failed') {
         throw new AgentError('vps_running', failure.message, failure.log ? { log: failure.log } : {});
       }

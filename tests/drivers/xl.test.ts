@@ -143,10 +143,17 @@ describe('xl destroy', () => {
 });
 
 describe('xl create', () => {
-  it('hands over the file and believes exit code 0', async () => {
-    const { xl, asked } = scriptedXl(['']);
+  it('hands over the file, and looks whether the domain is there', async () => {
+    const { xl, asked } = scriptedXl([row(8, '------')]);
     await xl.create(xen01, '/etc/xen/xen01');
-    expect(asked()).toEqual(['create /etc/xen/xen01']);
+    expect(asked()).toEqual(['create /etc/xen/xen01', 'list']);
+  });
+
+  it('does not believe exit code 0 alone', async () => {
+    const { xl } = scriptedXl(['']);
+    await expect(xl.create(xen01, '/etc/xen/xen01')).rejects.toThrow(
+      /xl create reported success, but Xen has no such domain/,
+    );
   });
 
   it('tells why it failed and what is there', async () => {
