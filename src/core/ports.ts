@@ -34,6 +34,20 @@ export interface VpsDisks {
   readonly swap: Disk | undefined;
 }
 
+/**
+ * What a VPS's root disk is called: `current` xenNN, `new` xenNN.new (a system that is being made), `old` xenNN.old (the
+ * system before), `passing` xenNN.passing (on the way from one name to another).
+ */
+export type RootRole = 'current' | 'new' | 'old' | 'passing';
+
+/** A root disk with what it is known by whatever its name: a volume's UUID, an image file's inode. */
+export interface RootDisk extends Disk {
+  readonly identity: string;
+}
+
+/** The root disks that are there. */
+export type RootDisks = Readonly<Partial<Record<RootRole, RootDisk>>>;
+
 /** One kind of disk. Errors: `no_space`, `no_volume_group`, `disks_in_use`, `program_*`. */
 export interface DiskStore {
   readonly type: ImageType;
@@ -42,10 +56,22 @@ export interface DiskStore {
   roundedSize_bytes(size_mb: number): Promise<number>;
   /** Makes the disks that are missing; makes none where one cannot be made. */
   create(vps: VpsId, size: { root_mb: number; swap_mb: number }): Promise<void>;
-  /** Deletes both disks; those already gone are fine. */
+  /** Deletes both disks, and root disks of every other role; those already gone are fine. */
   remove(vps: VpsId): Promise<void>;
   /** Room for more disks, in MiB. */
   free_mib(): Promise<number>;
+  /** The VPS's root disks in all roles. */
+  roots(vps: VpsId): Promise<RootDisks>;
+  /** Makes the root disk `new`, as large as the current one. Errors: `disks_missing`, `disks_exist`. */
+  createNew(vps: VpsId): Promise<Disk>;
+  /** Gives a root disk another role that none has. */
+  renameRoot(vps: VpsId, from: RootRole, to: RootRole): Promise<void>;
+  /** Deletes a root disk; gone already is fine. */
+  removeRoot(vps: VpsId, role: RootRole): Promise<void>;
+  /** The VPSes that have a root disk in this role. */
+  withRoot(role: RootRole): Promise<readonly VpsId[]>;
+  /** Whether there is anything on a disk that a program can name: a file system, swap space, a partition table. */
+  hasContent(disk: Disk): Promise<boolean>;
 }
 
 /** A guest's network interface; the first one is the guest's primary. */
@@ -86,12 +112,23 @@ export interface BsdConfig extends OwnInstallation {
   readonly kernel: string;
 }
 
+/** A guest's configuration as it stands in its file. */
+export interface GuestFile {
+  /** Every byte as one character (latin1), whatever an admin wrote. */
+  readonly text: string;
+  readonly mode: number;
+  /** Whether the autostart link is there. */
+  readonly autostart: boolean;
+}
+
 /** The files /etc/xen/xenNN and /etc/xen/auto/xenNN. */
 export interface GuestConfigStore {
   /** Path of the VPS's configuration file, whether it exists or not. */
   path(vps: VpsId): string;
   exists(vps: VpsId): Promise<boolean>;
-  /** Renders a paravirtual guest, checks every value that goes in, and writes it atomically. */
+  /** Renders a paravirtual guest, and checks every value that goes in. Error: `invalid_value`. */
+  render(config: GuestConfig): GuestFile;
+  /** Renders a paravirtual guest as {@link render} does, and writes it atomically. */
   write(config: GuestConfig): Promise<void>;
   /** The same for a fully virtualized guest; only root may read it, for the password in it. */
   writeHvm(config: HvmConfig): Promise<void>;
@@ -99,6 +136,10 @@ export interface GuestConfigStore {
   writeBsd(config: BsdConfig): Promise<void>;
   /** Makes the autostart link; there already is fine. */
   enableAutostart(vps: VpsId): Promise<void>;
+  /** The configuration as it is now; undefined where there is none. */
+  read(vps: VpsId): Promise<GuestFile | undefined>;
+  /** Makes file and link what a {@link GuestFile} says; undefined removes both. */
+  put(vps: VpsId, file: GuestFile | undefined): Promise<void>;
   /** Removes the configuration and the autostart link; gone already is fine. */
   remove(vps: VpsId): Promise<void>;
 }

@@ -1,12 +1,25 @@
-import { link, lstat, mkdir, open, readdir, readlink, realpath, rm, stat, statfs } from 'node:fs/promises';
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { syncFolder, temporaryName } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';
-import type { Disk, DiskStore } from '../core/ports.ts';
+import type { Disk, DiskStore, RootDisk, RootRole } from '../core/ports.ts';
 import type { Runner } from '../core/runner.ts';
 import type { VpsId } from '../core/vps.ts';
 import { unlessMissing } from './missing.ts';
+import { hasSignature, ROOT_ROLES, rootName, vpsOfRoot } from './root-names.ts';
 import { lastWords } from './run.ts';
 
 const MIB = 1024 * 1024;
@@ -24,6 +37,7 @@ export function createDiskFiles({
 }): DiskStore {
   const folder = config.provisioning_mount_point;
   const names = (vps: VpsId) => ({ root: `${vps.name}.img`, swap: `${vps.name}.swap.img` });
+  const image = (vps: VpsId, role: RootRole) => `${rootName(vps, role)}.img`;
   /** Half-made images: one name per image, since its VPS's lock lets only one maker in; the next one clears it away. */
   const unfinished = (name: string) => join(folder, temporaryName(name));
 
@@ -69,7 +83,7 @@ export function createDiskFiles({
     return bavail * bsize;
   }
 
-  async function reserve(name: string, size_mb: number): Promise<void> {
+  async function reserve(name: string, size_bytes: number): Promise<void> {
     const path = unfinished(name);
     await rm(path, { force: true });
     const handle = await open(path, 'wx', 0o600);
@@ -77,14 +91,14 @@ export function createDiskFiles({
       const reserved = await runner.run({
         label: 'fallocate',
         program: 'fallocate',
-        args: ['-l', `${size_mb * MIB}`, '--', path],
+        args: ['-l', `${size_bytes}`, '--', path],
         timeout_ms: RESERVE_TIMEOUT_MS,
       });
       if (reserved.exit_code !== 0) {
         const why = lastWords(reserved);
         throw new AgentError(
           /No space left|File too large/.test(why) ? 'no_space' : 'program_failed',
-          `${name}: ${size_mb} MB cannot be reserved in ${folder}: ${why}`,
+          `${name}: ${Math.ceil(size_bytes / MIB)} MB cannot be reserved in ${folder}: ${why}`,
           { log: { ...reserved } },
         );
       }
@@ -147,7 +161,7 @@ export function createDiskFiles({
       }
       const published: string[] = [];
       try {
-        for (const { name, size_mb } of missing) await reserve(name, size_mb);
+        for (const { name, size_mb } of missing) await reserve(name, size_mb * MIB);
         for (const { name } of missing) {
           await publish(name);
           published.push(name);
@@ -162,10 +176,9 @@ export function createDiskFiles({
     },
 
     async remove(vps) {
-      const { root, swap } = names(vps);
-      await requireRemovable(root);
-      await requireRemovable(swap);
-      for (const name of [swap, root]) {
+      const all = [names(vps).swap, ...ROOT_ROLES.map((role) => image(vps, role))];
+      for (const name of all) await requireRemovable(name);
+      for (const name of all) {
         await rm(unfinished(name), { force: true });
         await requireRemovable(name);
         await rm(join(folder, name), { force: true });
@@ -181,5 +194,57 @@ export function createDiskFiles({
         `There is no folder ${folder}; see provisioning_mount_point in dtc-xen.conf.`,
       );
     },
+
+    async roots(vps) {
+      const found: Partial<Record<RootRole, RootDisk>> = {};
+      for (const role of ROOT_ROLES) {
+        const disk = await findDisk(image(vps, role));
+        if (!disk) continue;
+        // The inode alone: the number of the device may be another one after a reboot, and all images are in one folder.
+        const { ino } = await stat(disk.path, { bigint: true });
+        found[role] = { ...disk, identity: `inode ${ino}` };
+      }
+      return found;
+    },
+
+    async createNew(vps) {
+      const root = await unlessMissing(stat(join(folder, image(vps, 'current'))), undefined);
+      if (!root) throw new AgentError('disks_missing', `${vps.name} has no root disk in ${folder}.`);
+      const name = image(vps, 'new');
+      try {
+        await reserve(name, root.size);
+        await publish(name);
+      } finally {
+        await rm(unfinished(name), { force: true });
+        await syncFolder(folder);
+      }
+      return { path: join(folder, name), size_bytes: root.size, in_use: false };
+    },
+
+    async renameRoot(vps, from, to) {
+      if (await exists(image(vps, to))) {
+        throw new AgentError(
+          'disks_exist',
+          `${image(vps, from)} was not renamed: there is a ${image(vps, to)} in ${folder} already.`,
+        );
+      }
+      await rename(join(folder, image(vps, from)), join(folder, image(vps, to)));
+      await syncFolder(folder);
+    },
+
+    async removeRoot(vps, role) {
+      await requireRemovable(image(vps, role));
+      await rm(join(folder, image(vps, role)), { force: true });
+      await rm(unfinished(image(vps, role)), { force: true });
+      if (await exists('.')) await syncFolder(folder);
+    },
+
+    async withRoot(role) {
+      const images = (await unlessMissing(readdir(folder), [])).filter((name) => name.endsWith('.img'));
+      const found = images.map((name) => vpsOfRoot(name.slice(0, -'.img'.length), role));
+      return found.filter((vps) => vps !== undefined);
+    },
+
+    hasContent: ({ path }) => hasSignature(runner, path),
   };
 }

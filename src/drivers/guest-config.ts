@@ -1,9 +1,9 @@
-import { lstat, mkdir, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { lstat, mkdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { syncFolder, temporaryName, writeFileAtomic } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';
-import type { GuestConfigStore } from '../core/ports.ts';
+import type { GuestConfigStore, GuestFile } from '../core/ports.ts';
 import type { VpsId } from '../core/vps.ts';
 import { renderBsdConfig, renderGuestConfig, renderHvmConfig } from './guest-config-text.ts';
 import { nodeName } from './host.ts';
@@ -31,18 +31,28 @@ export function createGuestConfigs({
 
   async function writeText(vps: VpsId, text: string, mode: number): Promise<void> {
     await mkdir(config.xen_dir, { recursive: true });
-    await writeFileAtomic(path(vps), text, { mode });
+    await writeFileAtomic(path(vps), Buffer.from(text, 'latin1'), { mode });
   }
 
-  return {
+  async function removeLink(vps: VpsId): Promise<void> {
+    await rm(join(auto, vps.name), { force: true });
+    if (await unlessMissing(lstat(auto), undefined)) await syncFolder(auto);
+  }
+
+  const store: GuestConfigStore = {
     path,
 
     async exists(vps) {
       return (await unlessMissing(lstat(path(vps)), undefined)) !== undefined;
     },
 
+    render(guest): GuestFile {
+      return { text: renderGuestConfig(guest, settings), mode: 0o644, autostart: true };
+    },
+
     async write(guest) {
-      await writeText(guest.vps, renderGuestConfig(guest, settings), 0o644);
+      const { text, mode } = store.render(guest);
+      await writeText(guest.vps, text, mode);
     },
 
     async writeHvm(guest) {
@@ -68,12 +78,26 @@ export function createGuestConfigs({
       await syncFolder(auto);
     },
 
+    async read(vps) {
+      const there = await unlessMissing(stat(path(vps)), undefined);
+      if (!there) return undefined;
+      const text = await readFile(path(vps), 'latin1');
+      const link = await unlessMissing(lstat(join(auto, vps.name)), undefined);
+      return { text, mode: there.mode & 0o777, autostart: link !== undefined };
+    },
+
+    async put(vps, file) {
+      if (!file) return store.remove(vps);
+      if (!file.autostart) await removeLink(vps);
+      await writeText(vps, file.text, file.mode);
+      if (file.autostart) await store.enableAutostart(vps);
+    },
+
     async remove(vps) {
-      await rm(join(auto, vps.name), { force: true });
+      await removeLink(vps);
       await rm(path(vps), { force: true });
-      for (const folder of [auto, config.xen_dir]) {
-        if (await unlessMissing(lstat(folder), undefined)) await syncFolder(folder);
-      }
+      if (await unlessMissing(lstat(config.xen_dir), undefined)) await syncFolder(config.xen_dir);
     },
   };
+  return store;
 }

@@ -1,30 +1,13 @@
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
-import type { Disk, DiskStore } from '../core/ports.ts';
+import type { Disk, DiskStore, RootDisk, RootRole } from '../core/ports.ts';
 import type { Finished, Runner } from '../core/runner.ts';
 import type { VpsId } from '../core/vps.ts';
-import { bytesOf, type LvmReport, parseLvmReport } from './parse/lvm-report.ts';
+import { createLvmReports, type Volume, type VolumeGroup } from './lvm-group.ts';
+import { hasSignature, ROOT_ROLES, rootName, vpsOfRoot } from './root-names.ts';
 import { lastWords } from './run.ts';
 
 const MIB = 1024 * 1024;
-/** What LVM lets a volume group be called (lvm(8), VALID NAMES). */
-const VOLUME_GROUP = /^[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,126}$/;
-
-interface VolumeGroup {
-  readonly name: string;
-  readonly free_bytes: number;
-  readonly extent_bytes: number;
-}
-
-/** Volumes of {@link VolumeGroup}, as `lvs` tells them. */
-interface Volume {
-  readonly name: string;
-  readonly size_bytes: number;
-  readonly open: boolean;
-  /** Of a snapshot: the volume that it was made of. */
-  readonly origin: string;
-}
-
 /** What the LVM driver needs; the times are for tests. */
 export interface LvmOptions {
   readonly runner: Runner;
@@ -40,68 +23,16 @@ export function createLvm({
   ask_timeout_ms = 30_000,
   change_timeout_ms = 90_000,
 }: LvmOptions): DiskStore {
-  const configured = config.provisioning_volgroup;
-
-  async function report(kind: 'lv' | 'vg', fields: string, operands: readonly string[]): Promise<LvmReport> {
-    const program = `${kind}s`;
-    const args = ['--reportformat', 'json', '--units', 'b', '--nosuffix', '-o', fields, ...operands];
-    const answer = await runner.run({ label: program, program, args, timeout_ms: ask_timeout_ms });
-    if (answer.exit_code === 0) return parseLvmReport(answer.stdout, kind);
-    const errors = /^\s*\{/.test(answer.stdout) ? parseLvmReport(answer.stdout, kind).errors : [];
-    const why = errors[0] ?? lastWords(answer);
-    const log = { log: { ...answer } };
-    if (/Volume group "[^"]*" not found/.test(why)) throw noSuchGroup(log);
-    throw new AgentError(
-      'program_failed',
-      `${program} failed (exit code ${answer.exit_code}): ${why.slice(0, 200)}`,
-      log,
-    );
-  }
-
-  function noSuchGroup(more: { log?: Record<string, unknown> } = {}): AgentError {
-    const message = `There is no volume group ${configured}; see provisioning_volgroup in dtc-xen.conf, and vgs.`;
-    return new AgentError('no_volume_group', message, more);
-  }
-
-  async function volumeGroup(): Promise<VolumeGroup> {
-    if (configured !== '' && !VOLUME_GROUP.test(configured)) throw noSuchGroup();
-    const { rows } = await report(
-      'vg',
-      'vg_name,vg_free,vg_extent_size',
-      configured === '' ? [] : [configured],
-    );
-    const [row, ...others] = rows;
-    if (!row) {
-      throw configured === ''
-        ? new AgentError(
-            'no_volume_group',
-            'The node has no volume group; make one with vgcreate, or use vbd disks.',
-          )
-        : noSuchGroup();
-    }
-    if (others.length > 0) {
-      const names = rows.map((fields) => fields['vg_name']).join(', ');
-      throw new AgentError(
-        'no_volume_group',
-        `The node has several volume groups (${names}); name one in provisioning_volgroup in dtc-xen.conf.`,
-      );
-    }
-    return {
-      name: row['vg_name'] ?? '',
-      free_bytes: bytesOf(row, 'vg_free'),
-      extent_bytes: bytesOf(row, 'vg_extent_size'),
-    };
-  }
-
-  async function volumes(group: string): Promise<Map<string, Volume>> {
-    const { rows } = await report('lv', 'lv_name,lv_size,lv_device_open,origin', [group]);
-    const found = rows.map((fields): Volume => {
-      const { lv_name: name = '', lv_device_open, origin = '' } = fields;
-      return { name, size_bytes: bytesOf(fields, 'lv_size'), open: lv_device_open === 'open', origin };
-    });
-    return new Map(found.map((volume) => [volume.name, volume]));
-  }
-
+  const { volumeGroup, groupName, volumes } = createLvmReports({
+    runner,
+    config,
+    timeout_ms: ask_timeout_ms,
+  });
+  const diskOf = (group: string, { name, size_bytes, open }: Volume): Disk => ({
+    path: `${config.dev_dir}/${group}/${name}`,
+    size_bytes,
+    in_use: open,
+  });
   const names = (vps: VpsId) => ({ root: vps.name, swap: `${vps.name}swap` });
   const change = (program: string, args: readonly string[]): Promise<Finished> =>
     runner.run({ label: program, program, args, timeout_ms: change_timeout_ms });
@@ -109,8 +40,8 @@ export function createLvm({
     Math.ceil((size_mb * MIB) / extent_bytes) * extent_bytes;
 
   /** `-y -W y`: signatures that the extents' last owner left are wiped, without a question (transcripts 241, 242). */
-  async function makeVolume(group: VolumeGroup, name: string, size_mb: number): Promise<void> {
-    const made = await change('lvcreate', ['-y', '-W', 'y', '-L', `${size_mb}M`, '-n', name, group.name]);
+  async function makeVolume(group: VolumeGroup, name: string, size: readonly string[]): Promise<void> {
+    const made = await change('lvcreate', ['-y', '-W', 'y', ...size, '-n', name, group.name]);
     if (made.exit_code === 0) return;
     const why = lastWords(made);
     const kind = /insufficient free space/.test(why)
@@ -174,14 +105,11 @@ export function createLvm({
     type: 'lvm',
 
     async find(vps) {
-      const group = configured === '' ? (await volumeGroup()).name : configured;
-      if (!VOLUME_GROUP.test(group)) throw noSuchGroup();
+      const group = await groupName();
       const there = await volumes(group);
       const disk = (name: string): Disk | undefined => {
         const volume = there.get(name);
-        if (!volume) return undefined;
-        const { size_bytes, open: in_use } = volume;
-        return { path: `${config.dev_dir}/${group}/${name}`, size_bytes, in_use };
+        return volume && diskOf(group, volume);
       };
       const { root, swap } = names(vps);
       return { type: 'lvm', root: disk(root), swap: disk(swap) };
@@ -209,7 +137,7 @@ export function createLvm({
       const made: string[] = [];
       for (const { name, size_mb } of missing) {
         try {
-          await makeVolume(group, name, size_mb);
+          await makeVolume(group, name, ['-L', `${size_mb}M`]);
           made.push(name);
         } catch (error) {
           if (!(error instanceof AgentError)) throw error;
@@ -221,16 +149,59 @@ export function createLvm({
     },
 
     async remove(vps) {
-      const group = await volumeGroup();
-      const { root, swap } = names(vps);
-      const there = await volumes(group.name);
-      for (const name of [root, swap]) requireRemovable(group.name, there, name);
-      await removeVolume(group.name, swap);
-      await removeVolume(group.name, root);
+      const group = await groupName();
+      const all = [names(vps).swap, ...ROOT_ROLES.map((role) => rootName(vps, role))];
+      const there = await volumes(group);
+      for (const name of all) requireRemovable(group, there, name);
+      for (const name of all) if (there.has(name)) await removeVolume(group, name);
     },
 
     async free_mib() {
       return Math.floor((await volumeGroup()).free_bytes / MIB);
     },
+
+    async roots(vps) {
+      const group = await groupName();
+      const there = await volumes(group);
+      const found: Partial<Record<RootRole, RootDisk>> = {};
+      for (const role of ROOT_ROLES) {
+        const volume = there.get(rootName(vps, role));
+        if (volume) found[role] = { ...diskOf(group, volume), identity: volume.uuid };
+      }
+      return found;
+    },
+
+    async createNew(vps) {
+      const group = await volumeGroup();
+      const root = (await volumes(group.name)).get(vps.name);
+      if (!root)
+        throw new AgentError('disks_missing', `${vps.name} has no root volume ${group.name}/${vps.name}.`);
+      const name = rootName(vps, 'new');
+      const extents = Math.ceil(root.size_bytes / group.extent_bytes);
+      await makeVolume(group, name, ['-l', `${extents}`]);
+      return { path: `${config.dev_dir}/${group.name}/${name}`, size_bytes: root.size_bytes, in_use: false };
+    },
+
+    async renameRoot(vps, from, to) {
+      const operands = [await groupName(), rootName(vps, from), rootName(vps, to)];
+      const renamed = await change('lvrename', operands);
+      if (renamed.exit_code === 0) return;
+      throw new AgentError(
+        'program_failed',
+        `${operands[1]} was not renamed to ${operands[2]}: lvrename failed (exit code ${renamed.exit_code}): ${lastWords(renamed)}`,
+        { log: { ...renamed } },
+      );
+    },
+
+    async removeRoot(vps, role) {
+      await removeVolume(await groupName(), rootName(vps, role));
+    },
+
+    async withRoot(role) {
+      const names = [...(await volumes(await groupName())).keys()];
+      return names.map((name) => vpsOfRoot(name, role)).filter((vps) => vps !== undefined);
+    },
+
+    hasContent: ({ path }) => hasSignature(runner, path),
   };
 }

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { DiskStore, ImageType } from '../../../src/core/ports.ts';
 import { parseVpsId, type VpsId } from '../../../src/core/vps.ts';
@@ -81,6 +81,62 @@ export function describeDiskStore(name: string, type: ImageType, open: () => Pro
         expect(rounded).toBeGreaterThanOrEqual(size_mb * MIB);
         expect(rounded - size_mb * MIB).toBeLessThan(64 * MIB);
       }
+    });
+
+    describe('and the root disks beside them', () => {
+      const sizes = { root_mb: 13, swap_mb: 5 };
+
+      it('are made as large as the root disk, and found by their roles', async () => {
+        await disks.create(vps, sizes);
+        const made = await disks.createNew(vps);
+        const { current, new: fresh, ...others } = await disks.roots(vps);
+        expect(others).toEqual({});
+        expect(fresh).toMatchObject({ ...made, size_bytes: current?.size_bytes, in_use: false });
+        expect(fresh?.identity).not.toBe(current?.identity);
+        expect(made.path).toContain('xen91.new');
+        expect((await disks.find(vps)).root?.path).toBe(current?.path);
+        expect(await disks.withRoot('new')).toEqual([vps]);
+        expect(await disks.withRoot('old')).toEqual([]);
+        await expect(disks.createNew(vps)).rejects.toMatchObject({ code: 'disks_exist' });
+        await disks.removeRoot(vps, 'new');
+        await disks.removeRoot(vps, 'new');
+        expect(Object.keys(await disks.roots(vps))).toEqual(['current']);
+      });
+
+      it('keep their identity and what is on them when their names change, and go with the VPS', async () => {
+        await disks.create(vps, sizes);
+        const { path } = await disks.createNew(vps);
+        writeFileSync(path, 'the new one', { flag: 'r+' });
+        const before = await disks.roots(vps);
+        await disks.renameRoot(vps, 'current', 'old');
+        expect((await disks.find(vps)).root).toBeUndefined();
+        await disks.renameRoot(vps, 'new', 'current');
+        const after = await disks.roots(vps);
+        expect([after.current?.identity, after.old?.identity]).toEqual([
+          before.new?.identity,
+          before.current?.identity,
+        ]);
+        const start = readFileSync(after.current?.path ?? '').subarray(0, 11);
+        expect(start.toString()).toBe('the new one');
+        await disks.createNew(vps);
+        await expect(disks.renameRoot(vps, 'new', 'current')).rejects.toThrow(/was not renamed/);
+        await disks.remove(vps);
+        expect(await disks.roots(vps)).toEqual({});
+      });
+
+      it('are blank or not', async () => {
+        await disks.create(vps, sizes);
+        const { root } = await disks.find(vps);
+        if (!root) throw new Error('there is no root disk');
+        expect(await disks.hasContent(root)).toBe(false);
+        const args = ['-q', '-F', root.path];
+        await node.runner.check({ label: 'mkfs', program: 'mkfs.ext4', args, timeout_ms: 60_000 });
+        expect(await disks.hasContent(root)).toBe(true);
+      });
+
+      it('are not made where there is no root disk', async () => {
+        await expect(disks.createNew(vps)).rejects.toMatchObject({ code: 'disks_missing' });
+      });
     });
   });
 }
