@@ -123,16 +123,8 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
     }
   }
 
-  async function underLock<T>(
-    operation: Operation,
-    vps: VpsId,
-    caller: Caller,
-    work: () => Promise<T>,
-  ): Promise<T> {
-    const lock = await acquire(
-      vps,
-      `${operation.name}, called by ${quoteName(caller.user)} from ${caller.address}`,
-    );
+  async function underLock<T>(operation: Operation, vps: VpsId, work: () => Promise<T>): Promise<T> {
+    const lock = await acquire(vps, operation.name);
     try {
       const job = await ports.jobs.current(vps);
       if (job) throw busyWithJob(vps, job);
@@ -158,7 +150,7 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
     };
     const vps = input['vpsname'] as VpsId | undefined;
     const handle = () => operation.handler(ctx, input);
-    const work = operation.lock === 'vps' && vps ? underLock(operation, vps, caller, handle) : handle();
+    const work = operation.lock === 'vps' && vps ? underLock(operation, vps, handle) : handle();
     try {
       const output = await withTimeout(operation, work, onLate);
       return { output, answered: (written: boolean) => answers.settle(written) };
