@@ -47,6 +47,10 @@ install:
 	install -m 755 $(filter-out scripts/dev scripts/lib scripts/guest,$(wildcard scripts/*)) $(DESTDIR)/usr/share/dtc-xen/scripts/
 	install -m 755 $(wildcard scripts/lib/*) $(DESTDIR)/usr/share/dtc-xen/scripts/lib/
 	install -m 644 $(wildcard scripts/guest/*) $(DESTDIR)/usr/share/dtc-xen/scripts/guest/
+	install -d $(DESTDIR)/usr/share/dtc-xen-app $(patsubst templates/os/%,$(DESTDIR)/usr/share/dtc-xen-os/%,$(wildcard templates/os/*))
+	for file in $$(cd templates/os && echo */*); do \
+	  install -m $$(test -x templates/os/$$file && echo 755 || echo 644) templates/os/$$file $(DESTDIR)/usr/share/dtc-xen-os/$$file || exit 1; \
+	done
 	ln -sf scripts/dtc-xen-parse-param $(DESTDIR)/usr/share/dtc-xen/dtc-xen-parse-param
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system systemd/*.service systemd/*.slice
 	install -D -m 644 -t $(DESTDIR)/usr/share/dtc-xen wsdl/dtc-xen.wsdl

@@ -350,6 +350,8 @@ export type OperatingSystem =
 
 /** What an ostype stands for. */
 export interface Installable {
+  /** The operating system's name: the ostype, or what the appliance depends on. */
+  readonly os: string;
   readonly system: OperatingSystem;
   /** The folder of the appliance that is set up at the guest's first boot, where the ostype is one's name. */
   readonly appliance: string | undefined;

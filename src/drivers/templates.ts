@@ -92,7 +92,7 @@ export function createTemplates({
     if (!(await isA('isFile', join(folder, 'setup-script')))) {
       throw unknown(`The appliance ${name} has no setup-script`);
     }
-    return { system, appliance: folder };
+    return { os: depends, system, appliance: folder };
   }
 
   return {
@@ -108,7 +108,7 @@ export function createTemplates({
     async find(ostype) {
       if (!NAME.test(ostype)) throw unknown('An ostype is a plain name');
       const system = await findSystem(ostype);
-      return system ? { system, appliance: undefined } : findAppliance(ostype);
+      return system ? { os: ostype, system, appliance: undefined } : findAppliance(ostype);
     },
   };
 }

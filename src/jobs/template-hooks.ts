@@ -17,10 +17,14 @@ export async function isProgram(path: string): Promise<boolean> {
   );
 }
 
-/** The arguments of `reinstall-hook`, which runs a template's program or the custom_postinstall_script. */
-export function hookArgs(program: string, at: Installation): string[] {
+/**
+ * The arguments of `reinstall-hook`, which runs a template's program or the custom_postinstall_script. A template is told its
+ * own name where an appliance was asked for.
+ */
+export function hookArgs(program: string, at: Installation & { installable: Installable }): string[] {
   const settings = TEMPLATE_KEYS.flatMap((key) => ['--set', `${key}=${at.config[key]}`]);
-  return [...settings, program, ...templateArgs(at)];
+  const request = { ...at.request, os: at.installable.os };
+  return [...settings, program, ...templateArgs({ ...at, request })];
 }
 
 /** The arguments of `reinstall-first-boot`. The Debian that the agent installs has host keys of its own already. */
