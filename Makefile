@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 NODE_BIN := node_modules/.bin
 
-.PHONY: all build check demo test generate format deps install clean
+.PHONY: all build check demo test generate format deps install install-firewall clean
 
 all: build
 
@@ -52,8 +52,16 @@ install:
 	  install -m $$(test -x templates/os/$$file && echo 755 || echo 644) templates/os/$$file $(DESTDIR)/usr/share/dtc-xen-os/$$file || exit 1; \
 	done
 	ln -sf scripts/dtc-xen-parse-param $(DESTDIR)/usr/share/dtc-xen/dtc-xen-parse-param
-	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system systemd/*.service systemd/*.slice
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system $(filter-out systemd/dtc-xen-firewall.service,$(wildcard systemd/*))
 	install -D -m 644 -t $(DESTDIR)/usr/share/dtc-xen wsdl/dtc-xen.wsdl
+
+# Puts the firewall where it runs from: a package of its own, which needs neither the agent nor node.
+install-firewall:
+	install -D -m 755 -t $(DESTDIR)/usr/sbin firewall/dtc-xen-firewall
+	install -D -m 644 -t $(DESTDIR)/usr/share/dtc-xen/firewall firewall/settings firewall/defaults.conf firewall/*.nft
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system systemd/dtc-xen-firewall.service
+	install -d $(DESTDIR)/etc/dtc-xen
+	sed 's/^[a-z]/#&/' firewall/defaults.conf > $(DESTDIR)/etc/dtc-xen/firewall.conf
 
 clean:
 	rm -rf dist .cache
