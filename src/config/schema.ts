@@ -25,7 +25,7 @@ const whole = (doc: string, fallback: number, min: number, max: number) =>
 const mirror = (doc: string, fallback: string) =>
   z
     .string()
-    .regex(/^(https?|file):\/\/[A-Za-z0-9._~:/%@+=-]+$/, "must be a mirror's address")
+    .regex(/^(https?|file|copy):\/\/[A-Za-z0-9._~:/%@+=-]+$/, "must be a mirror's address")
     .default(fallback)
     .describe(doc);
 const release = (doc: string, fallback: string) =>

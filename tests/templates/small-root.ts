@@ -42,10 +42,10 @@ export function copyPrograms(root: string, programs: readonly string[]): void {
   }
   execFileSync('mknod', ['-m', '666', join(root, 'dev/null'), 'c', '1', '3']);
   for (const program of programs) {
-    const path = execFileSync('/bin/sh', ['-c', 'command -v "$0"', program], {
-      env: { PATH },
-      encoding: 'utf8',
-    }).trim();
+    const path = PATH.split(':')
+      .map((folder) => join(folder, program))
+      .find((file) => existsSync(file));
+    if (path === undefined) throw new Error(`This machine has no program ${program}.`);
     for (const file of [path, ...libraries(path)]) {
       const into = join(root, file.startsWith('/usr/') ? file : `/usr${file}`);
       mkdirSync(dirname(into), { recursive: true });
