@@ -31,6 +31,8 @@ import { fsckPlan } from './jobs/fsck.ts';
 import { createJobs, type JobKeeper } from './jobs/jobs.ts';
 import { reinstallPlan } from './jobs/reinstall.ts';
 import { runJob } from './jobs/run-job.ts';
+import { createSystemKeeper } from './jobs/systems/keeper.ts';
+import { createSystems } from './jobs/systems/systems.ts';
 import { operations } from './operations/index.ts';
 import { createSamples, type Sampler } from './stats/samples.ts';
 import { createSchedule } from './stats/schedule.ts';
@@ -40,6 +42,8 @@ import { generateWsdl } from './transport/soap/wsdl.ts';
 import { readTls } from './transport/tls.ts';
 
 const RECOVERY_INTERVAL_MS = 30_000;
+/** When old systems are looked after. */
+const HOURLY = '41 * * * *';
 
 /** A configuration, and the file that it came from: a job's process reads it anew. */
 export interface AppOptions {
@@ -71,17 +75,21 @@ function createDrivers(config: Config, log: Logger): Drivers {
     locks: file_locks,
     lock_path: join(config.run_dir, 'htpasswd.lock'),
   });
-  return {
-    runner,
-    file_locks,
-    passwords,
+  const xen = {
     hypervisor: createXl({ runner }),
     disks: { lvm: createLvm({ runner, config }), vbd: createDiskFiles({ runner, config }) },
     guests: createGuestConfigs({ config }),
+    locks: createVpsLocks({ run_dir: config.run_dir, locks: file_locks }),
+  };
+  return {
+    ...xen,
+    runner,
+    file_locks,
+    passwords,
+    systems: createSystems({ config, log, ...xen }),
     roots: createGuestRoots({ runner, config }),
     accounts: createAccounts({ runner, config, htpasswd: passwords }),
     templates: createTemplates({ config }),
-    locks: createVpsLocks({ run_dir: config.run_dir, locks: file_locks }),
   };
 }
 
@@ -164,9 +172,11 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
   if (made) log.info({ etc_dir }, 'made a self-signed certificate');
 
   const jobs = createJobKeeper({ config, config_file }, drivers);
+  const keeper = createSystemKeeper({ config, log, ...drivers });
   const settle = async () => {
     for (const job of await jobs.recover())
       log.warn({ job: job.id, vps: job.vps }, job.message ?? 'a job was cut off');
+    await keeper.recover();
   };
   await settle();
 
@@ -190,6 +200,11 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
   }
   const bases = nightlyBases({ config, config_file }, drivers, log);
   await bases.start();
+  const tidy = () =>
+    keeper.tidy().catch((error: unknown) => log.error({ err: error }, 'old systems cannot be looked after'));
+  const tidying = createSchedule(HOURLY, tidy, log);
+  await tidying.start();
+  void tidy();
   const recovery = setInterval(
     () => settle().catch((error: unknown) => log.error({ err: error }, 'dead jobs cannot be settled')),
     RECOVERY_INTERVAL_MS,
@@ -204,6 +219,7 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
       log.info('stopping: no new calls; jobs go on');
       clearInterval(recovery);
       await server.close();
+      await tidying.stop();
       await bases.stop();
       await samples.stop();
       log.info('stopped');
@@ -218,7 +234,7 @@ export async function runJobHere({ config, folder }: AppOptions & { folder: stri
   const cancel = new AbortController();
   process.on('SIGTERM', () => cancel.abort());
   process.on('SIGINT', () => cancel.abort());
-  const { hypervisor, disks, guests, templates } = drivers;
+  const { hypervisor, disks, guests, templates, systems } = drivers;
   const status = await runJob(folder, {
     runner: drivers.runner,
     locks: drivers.locks,
@@ -227,6 +243,7 @@ export async function runJobHere({ config, folder }: AppOptions & { folder: stri
         config,
         guests,
         templates,
+        systems,
         bases: createBaseKeeper(config, drivers),
         hypervisor,
         disks,
@@ -236,6 +253,7 @@ export async function runJobHere({ config, folder }: AppOptions & { folder: stri
       }),
       fsck: fsckPlan({ hypervisor, disks }),
     },
+    systems,
     scripts_dir: config.scripts_dir,
     mount_dir: config.provisioning_mount_point,
     signal: cancel.signal,

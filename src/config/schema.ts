@@ -124,6 +124,18 @@ export const configSchema = z.strictObject({
     1,
     3650,
   ),
+  reinstall_mode: z
+    .enum(['auto', 'swap', 'in-place'])
+    .default('auto')
+    .describe(
+      'How a reinstall is done: swap builds beside the old system and exchanges them, in-place builds over it, auto swaps where there is room.',
+    ),
+  reinstall_keep_hours: whole(
+    'Hours that the system before a reinstall stays, for rollbackVPSos; 0: it goes at once.',
+    24,
+    0,
+    24 * 365,
+  ),
   GATEWAY: address('Gateway of VPSes whose panel sends none.'),
   NETMASK: address('Netmask of addresses that come without one.'),
   BROADCAST: address('Broadcast address of addresses that come without one.'),

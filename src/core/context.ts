@@ -13,6 +13,7 @@ import type {
   Templates,
   VpsLocks,
 } from './ports.ts';
+import type { Systems } from './systems.ts';
 
 /** The drivers, behind their ports: what an operation may reach. Composed once, in src/app.ts. */
 export interface Ports {
@@ -24,6 +25,7 @@ export interface Ports {
   readonly samples: Samples;
   readonly accounts: Accounts;
   readonly templates: Templates;
+  readonly systems: Systems;
   readonly locks: VpsLocks;
 }
 

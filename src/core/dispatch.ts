@@ -123,11 +123,27 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
     }
   }
 
+  /** Finishes what a reinstall that was cut off has begun. */
+  async function settleSystems(vps: VpsId): Promise<void> {
+    try {
+      const told = await ports.systems.settle(vps);
+      if (told !== undefined) log.warn({ vps: vps.name }, told);
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error;
+      log.warn({ vps: vps.name, code: error.code }, error.message);
+      // Whatever needs a stopped VPS finds out by itself that it runs.
+      if (error.code === 'vps_running') return;
+      const message = `${vps.name} is busy: a reinstall is not finished. ${error.message}`;
+      throw new AgentError('vps_busy', message, { cause: error });
+    }
+  }
+
   async function underLock<T>(operation: Operation, vps: VpsId, work: () => Promise<T>): Promise<T> {
     const lock = await acquire(vps, operation.name);
     try {
       const job = await ports.jobs.current(vps);
       if (job) throw busyWithJob(vps, job);
+      await settleSystems(vps);
       return await work();
     } finally {
       await lock.release();

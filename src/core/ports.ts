@@ -191,8 +191,18 @@ export interface JobRequests {
 /** A step of a job; times are ISO 8601. */
 export interface JobStep {
   readonly name: string;
+  /** Its part of the whole job's time, as far as that is known beforehand, in percent. */
+  readonly share: number;
   readonly started: string;
   readonly ended?: string;
+}
+
+/** What a job comes to where it ends at this moment, however it does. */
+export interface JobFate {
+  /** `succeeded`: all that counts is done, or will be whatever happens. */
+  readonly state: 'succeeded' | 'failed';
+  /** What that means for the VPS, and what an admin does about it: a sentence. */
+  readonly told: string;
 }
 
 /** Where a job stands, as its folder says. */
@@ -204,6 +214,7 @@ export interface JobStatus {
   readonly created: string;
   readonly ended?: string;
   readonly steps: readonly JobStep[];
+  readonly fate?: JobFate;
   /** One sentence, once it has ended: what came of it. */
   readonly message?: string;
 }
@@ -217,6 +228,11 @@ export interface Jobs {
   start<K extends JobKind>(kind: K, vps: VpsId, request: JobRequests[K], secret?: string): Promise<JobStatus>;
   /** The VPS's un-ended job. One whose process is dead is settled as failed first, and its mounts are taken down. */
   current(vps: VpsId): Promise<JobStatus | undefined>;
+  /**
+   * Tells the VPS's job to end, and waits until it has and nothing of it is left; one that does not hear is killed. Returns
+   * how it ended, by that or by itself; undefined where none ran.
+   */
+  cancel(vps: VpsId): Promise<JobStatus | undefined>;
   /** The VPS's newest job, ended or not. */
   last(vps: VpsId): Promise<JobStatus | undefined>;
   /** The last lines (0: all, up to a cap) of the VPS's newest reinstall log; undefined where there never was one. */

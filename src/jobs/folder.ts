@@ -18,7 +18,8 @@ import { parseVpsId, type VpsId } from '../core/vps.ts';
  *   queued ----> running ----> succeeded
  *      |            |
  *      |            +--------> failed     a step failed, or it was cancelled (the job's process says so)
- *      +------------+--------> failed     its process is dead (whoever finds that, under `lock`)
+ *      +------------+--------> failed     its process is dead (whoever finds that, under `lock`); succeeded, where its
+ *                                         fate was that already
  */
 export interface JobFolder {
   readonly path: string;
@@ -37,8 +38,14 @@ const statusSchema = z.object({
   created: z.iso.datetime(),
   ended: z.iso.datetime().optional(),
   steps: z.array(
-    z.object({ name: z.string(), started: z.iso.datetime(), ended: z.iso.datetime().optional() }),
+    z.object({
+      name: z.string(),
+      share: z.number().default(0),
+      started: z.iso.datetime(),
+      ended: z.iso.datetime().optional(),
+    }),
   ),
+  fate: z.object({ state: z.enum(['succeeded', 'failed']), told: z.string() }).optional(),
   message: z.string().optional(),
 });
 

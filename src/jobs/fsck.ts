@@ -4,6 +4,8 @@ import type { JobOrder, Step } from './plan.ts';
 
 const FSCK_TIMEOUT_MS = 6 * 3_600_000;
 
+const HALF_REPAIRED = 'Its root file system may be half repaired: check it again before it is started.';
+
 /** Bits of fsck's exit code (e2fsck(8), "EXIT CODE"); what has none of the bits from 8 on is an answer about the disk. */
 const FIXED = 1;
 const FIXED_AND_REBOOT = 2;
@@ -35,10 +37,16 @@ export function fsckPlan(deps: IdleDisksDeps): (order: JobOrder<'fsck'>) => Step
       name: 'fsck',
       async run(step) {
         const { root } = await idleDisks(deps, vps, request.image_type, 'cannot be checked');
-        const { exit_code } = await step.script('fsck-disk', [root], {
-          timeout_ms: FSCK_TIMEOUT_MS,
-          ok_codes: ANSWERS,
+        await step.fate({ state: 'failed', told: HALF_REPAIRED });
+        const options = { timeout_ms: FSCK_TIMEOUT_MS, ok_codes: ANSWERS };
+        const { exit_code } = await step.script('fsck-disk', [root], options).catch(async (thrown) => {
+          // It ended by itself: whatever it says, it was not cut off.
+          if (thrown instanceof AgentError && thrown.code === 'program_failed' && !step.signal.aborted) {
+            await step.fate(undefined);
+          }
+          throw thrown;
         });
+        await step.fate(undefined);
         const verdict = fsckVerdict(vps.name, root, exit_code);
         step.log(verdict);
         return verdict;

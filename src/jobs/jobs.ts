@@ -19,6 +19,8 @@ export interface JobsOptions extends LaunchOptions {
   readonly mount_dir: string;
   /** How long a job's process may take until it runs. */
   readonly start_timeout_ms?: number;
+  /** How long one that is cancelled may take to take itself down. */
+  readonly cancel_timeout_ms?: number;
 }
 
 /** {@link Jobs}, with what the daemon does at its start and from time to time. */
@@ -29,13 +31,14 @@ export interface JobKeeper extends Jobs {
 
 const ENDED_JOBS_KEPT = 10;
 const POLL_MS = 50;
+const CANCEL_POLL_MS = 200;
 const LOCK_AFTER_KILL_MS = 10_000;
 /** Beyond the time a start may take, so that nobody settles a job that is still being started. */
 const STARTING_GRACE_MS = 10_000;
 
 /** Jobs in `state_dir/states`, run as {@link LaunchOptions} says. */
 export function createJobs(options: JobsOptions): JobKeeper {
-  const { locks, mount_dir, start_timeout_ms = 30_000 } = options;
+  const { locks, mount_dir, start_timeout_ms = 30_000, cancel_timeout_ms = 30_000 } = options;
   const store = createJobStore(join(options.state_dir, 'states'));
   const leftovers = createLeftovers(options);
   const turns = new Map<string, Promise<unknown>>();
@@ -147,6 +150,35 @@ export function createJobs(options: JobsOptions): JobKeeper {
     },
 
     current: (vps) => inTurn(vps, () => findCurrent(vps)),
+
+    async cancel(vps) {
+      const current = await jobs.current(vps);
+      const job = (await store.list(vps)).find(({ folder }) => folder.id === current?.id);
+      if (!job) return undefined;
+      const { folder } = job;
+      const until = Date.now() + cancel_timeout_ms;
+      const runs = async () => {
+        const status = await readStatus(folder);
+        return status !== undefined && !isEnded(status);
+      };
+      while (Date.now() < until && (await runs())) {
+        await leftovers.terminate(folder.id);
+        await sleep(CANCEL_POLL_MS);
+      }
+      if (await runs()) await leftovers.killProcesses(folder.id);
+      const lock = await locks.tryLock(folder.lock_path, LOCK_AFTER_KILL_MS);
+      if (!lock) {
+        throw new AgentError(
+          'program_timeout',
+          `The job ${folder.id} of ${vps.name} was told to end, and cannot be killed: see its processes on the node.`,
+        );
+      }
+      try {
+        return await settle(folder, leftovers);
+      } finally {
+        await lock.release();
+      }
+    },
 
     async last(vps) {
       return (await store.list(vps))[0]?.status;

@@ -23,10 +23,18 @@ export interface LeftoverOptions {
 export interface Leftovers {
   /** Kills every process that carries the job's mark, but this one, and waits until they are gone. Returns how many there were. */
   killProcesses(job_id: string): Promise<number>;
+  /**
+   * Sends SIGTERM to the job's own process: the one with the job's mark that is process 1 of a PID namespace below this one.
+   * Nobody there, or not yet, is fine.
+   */
+  terminate(job_id: string): Promise<void>;
   /** Kills every process but this one, which must be process 1 of the job's own PID namespace, and waits for their end. */
   killNamespace(): Promise<void>;
-  /** Unmounts whatever is mounted at the VPS's mount point or below, and detaches its images' loop devices. Returns what was. */
-  unmount(vps: VpsId): Promise<string[]>;
+  /**
+   * Unmounts whatever is mounted at the VPS's mount point or below, and detaches the loop devices of these images. Returns
+   * what was.
+   */
+  unmount(vps: VpsId, images: readonly string[]): Promise<string[]>;
 }
 
 const KILL_WAIT_MS = 5_000;
@@ -53,9 +61,9 @@ async function markedProcesses(job_id: string): Promise<number[]> {
   return marked;
 }
 
-function kill(pid: number): void {
+function kill(pid: number, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
@@ -113,12 +121,21 @@ export function createLeftovers({ runner, mount_dir }: LeftoverOptions): Leftove
   return {
     killProcesses: (job_id) => killUntilGone(() => markedProcesses(job_id)),
 
+    async terminate(job_id) {
+      for (const pid of await markedProcesses(job_id)) {
+        const status = await unlessGone(readFile(`/proc/${pid}/status`, 'latin1'), '');
+        // From the outermost namespace that this procfs shows to the process's own (proc_pid_status(5)).
+        const [, ...pids] = /^NSpid:(.*)$/m.exec(status)?.[1]?.trim().split(/\s+/) ?? [];
+        if (pids.at(-1) === '1') kill(pid, 'SIGTERM');
+      }
+    },
+
     async killNamespace() {
       if (process.pid !== 1) throw new Error('This process does not own its PID namespace.');
       await killUntilGone(liveProcesses);
     },
 
-    async unmount(vps) {
+    async unmount(vps, images) {
       const root = await unlessGone(realpath(mount_dir), mount_dir);
       const taken = mountsBelow(await readFile('/proc/self/mountinfo', 'utf8'), mountPoint(root, vps));
       for (const path of taken) {
@@ -129,7 +146,7 @@ export function createLeftovers({ runner, mount_dir }: LeftoverOptions): Leftove
           timeout_ms: UMOUNT_TIMEOUT_MS,
         });
       }
-      for (const image of [`${vps.name}.img`, `${vps.name}.swap.img`]) {
+      for (const image of images) {
         for (const device of await loopDevices(join(root, image))) {
           await runner.check({
             label: 'losetup --detach',

@@ -1,4 +1,4 @@
-import type { JobKind, JobRequests } from '../core/ports.ts';
+import type { JobFate, JobKind, JobRequests } from '../core/ports.ts';
 import type { Finished } from '../core/runner.ts';
 import type { VpsId } from '../core/vps.ts';
 
@@ -18,6 +18,11 @@ export interface StepContext {
   /** Adds a line to the job's log. */
   log(line: string): void;
   /**
+   * Says what the job comes to where it ends from now on, by a failure, cancelled or killed; on disk when it returns, so it is
+   * said before what makes it true is begun. Undefined: there is nothing to say any more.
+   */
+  fate(fate: JobFate | undefined): Promise<void>;
+  /**
    * Runs `scripts_dir/name`, its output going to the job's log as it comes.
    *
    * @throws AgentError program_failed, program_timeout, program_missing; labelled `script name`
@@ -32,6 +37,8 @@ export interface StepContext {
 export interface Step {
   /** Lower-case, one word: `bootstrap`. Told in the VPS's state and in messages. */
   readonly name: string;
+  /** How long it takes in comparison with the plan's other steps; 1 without. */
+  readonly weight?: number;
   run(step: StepContext): Promise<string | undefined>;
 }
 

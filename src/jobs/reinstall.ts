@@ -1,12 +1,14 @@
 import type { Config } from '../config/schema.ts';
 import { type Bases, debianSystem } from '../core/bases.ts';
 import { AgentError } from '../core/errors.ts';
-import type { GuestConfigStore, Installable, Templates } from '../core/ports.ts';
+import type { GuestConfigStore, Installable, JobFate, Templates } from '../core/ports.ts';
+import type { ReinstallChoice, Systems } from '../core/systems.ts';
 import { selfInstalledGuest } from '../core/vps.ts';
 import { type IdleDisks, type IdleDisksDeps, idleDisks } from './idle-disks.ts';
 import type { JobOrder, Step, StepContext } from './plan.ts';
 import { baseConfigArgs, type GuestKernel, networkArgs } from './reinstall-args.ts';
 import { selfInstalledSteps } from './self-installed.ts';
+import { approvedFate } from './settle.ts';
 import { firstBootArgs, hookArgs, isProgram } from './template-hooks.ts';
 
 /** What a reinstall reaches. */
@@ -14,6 +16,7 @@ export interface ReinstallDeps extends IdleDisksDeps {
   readonly config: Config;
   readonly guests: GuestConfigStore;
   readonly templates: Templates;
+  readonly systems: Systems;
   /** The Debians that the agent installs by itself. */
   readonly bases: Bases;
   /** A host name: guests are named below it. */
@@ -35,26 +38,37 @@ interface Site {
   readonly kernel: GuestKernel;
   readonly disks: IdleDisks;
   readonly installable: Installable;
+  readonly choice: ReinstallChoice;
 }
 
-/** How far an installation has come: what a failure means for the disks. */
+/** How far an installation has come: what its end means for the VPS. */
 const FATE = {
   untouched: 'Nothing was changed: the disks are as they were.',
+  beside: 'The system that was there is as it was.',
   unfinished: 'Its disks were made anew and hold an unfinished system: mend the cause, and reinstall it.',
   installed: 'The system is whole on its disks, but it cannot be started: mend the cause, and reinstall it.',
 } as const;
+const fateOf = (name: keyof typeof FATE): JobFate => ({ state: 'failed', told: FATE[name] });
+
+/** How long the steps take, of a hundred, where a system is bootstrapped. */
+const WEIGHTS = {
+  ...{ check: 1, prepare: 1, mkfs: 2, mount: 1, bootstrap: 75, configure: 5, password: 1 },
+  ...{ network: 1, customize: 5, unmount: 2, prove: 3, swap: 2, done: 1 },
+} as const;
 
 /**
- * The steps of an installation, under the VPS's lock. From the moment that the disks are made anew until the last step, the
- * VPS has no configuration in /etc/xen: nothing can start a system that is not whole.
+ * The steps of an installation, under the VPS's lock. Where there is room, the new system is built on a disk of its own,
+ * proved, and only then takes the name and the configuration of the one that was there. Where it is built in place, the VPS
+ * has no configuration in /etc/xen until it is done: nothing can start a system that is not whole.
  */
 export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'>) => Step[] {
-  const { config, guests, bases, node_name } = deps;
+  const { config, guests, bases, systems, node_name } = deps;
 
   return (order) => {
     const { vps, request, secret, mount_point } = order;
-    let fate: keyof typeof FATE = 'untouched';
     let site: Site | undefined;
+    /** The disk that the system is built on. */
+    let target = '';
     const self_installed = selfInstalledGuest(request.os);
     if (self_installed) return selfInstalledSteps(deps, order, self_installed);
 
@@ -76,24 +90,20 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
       }
       const kernel = await deps.kernel();
       const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
-      return { kernel, disks, installable };
+      const choice = await systems.choose(vps, request.image_type);
+      return { kernel, disks, installable, choice };
     }
 
-    /** A step that knows the site, and whose failure says what became of the disks. */
-    function step(name: string, run: (ctx: StepContext, at: Site) => Promise<unknown>): Step {
+    /** A step that knows the site. */
+    function step(name: keyof typeof WEIGHTS, run: (ctx: StepContext, at: Site) => Promise<unknown>): Step {
       return {
         name,
+        weight: WEIGHTS[name],
         async run(ctx) {
-          try {
-            site ??= await look();
-            const said = await run(ctx, site);
-            return typeof said === 'string' ? said : undefined;
-          } catch (thrown) {
-            if (!(thrown instanceof AgentError)) throw thrown;
-            const { code, message, cause, log } = thrown;
-            const sentence = message.replace(/[.\s]*$/, '.');
-            throw new AgentError(code, `${sentence} ${FATE[fate]}`, { cause, ...(log ? { log } : {}) });
-          }
+          if (!site) await ctx.fate(fateOf('untouched'));
+          site ??= await look();
+          const said = await run(ctx, site);
+          return typeof said === 'string' ? said : undefined;
         },
       };
     }
@@ -119,21 +129,71 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
       await bases.install(debianSystem(config, debianRelease(at)), mount_point, ctx);
     }
 
+    const systemName = (at: Site) => {
+      const debian = at.installable.system.kind === 'debian' && at.installable.appliance === undefined;
+      return debian ? `Debian ${debianRelease(at)}` : request.os;
+    };
+    const doneMessage = (at: Site) =>
+      [`${systemName(at)} is installed on ${vps.name}; startVPS boots it.`, at.choice.told]
+        .filter((sentence) => sentence !== undefined)
+        .join(' ');
+
+    /** Makes the room for the new system: a disk beside the old one, or the old one's own. */
+    async function prepare(ctx: StepContext, { choice }: Site): Promise<string> {
+      const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
+      if (choice.mode === 'swap') {
+        await ctx.fate(fateOf('beside'));
+        return (await systems.begin(vps, request.image_type, choice)).path;
+      }
+      await ctx.fate(fateOf('unfinished'));
+      await guests.remove(vps);
+      return disks.root;
+    }
+
+    async function takePlace(ctx: StepContext, at: Site): Promise<void> {
+      const { kernel, initrd } = at.kernel;
+      const { memory_mb, nics, image_type: type } = request;
+      const guest = { vps, memory_mb, nics, disks: at.disks, kernel, initrd };
+      if (at.choice.mode === 'swap') {
+        const { swap } = await idleDisks(deps, vps, type, CANNOT);
+        await ctx.script('reinstall-swap-space', ['--swap', swap], { timeout_ms: SHORT_MS });
+        await systems.approve(vps, { type, config: guests.render(guest), job: order.id });
+        await ctx.fate(approvedFate(vps.name));
+        ctx.log((await systems.settle(vps)) ?? '');
+      } else {
+        await guests.write(guest);
+        await guests.enableAutostart(vps);
+      }
+      await ctx.fate({ state: 'succeeded', told: doneMessage(at) });
+    }
+
+    /** What is left of the old system is no failure of the installation: the daemon deletes it later. */
+    async function dropOld(): Promise<string> {
+      try {
+        return (await systems.dropExpired(vps)) ?? '';
+      } catch (thrown) {
+        if (thrown instanceof AgentError) return thrown.message;
+        throw thrown;
+      }
+    }
+
     return [
-      step('check', async (ctx) => {
+      step('check', async (ctx, { choice }) => {
         ctx.log(await deps.figures());
         ctx.log(`${vps.name} is stopped, and nothing uses its disks`);
+        ctx.log(
+          `The system is built ${choice.mode === 'swap' ? 'beside the old one' : 'in place'}. ${choice.told ?? ''}`,
+        );
       }),
-      step('mkfs', async (ctx) => {
-        const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
-        fate = 'unfinished';
-        await guests.remove(vps);
-        await ctx.script('reinstall-mkfs', ['--root', disks.root, '--swap', disks.swap], {
-          timeout_ms: SHORT_MS,
-        });
+      step('prepare', async (ctx, at) => {
+        target = await prepare(ctx, at);
       }),
-      step('mount', (ctx, { disks }) =>
-        ctx.script('reinstall-mount', ['--root', disks.root, '--on', mount_point], { timeout_ms: SHORT_MS }),
+      step('mkfs', (ctx, { choice, disks }) => {
+        const swap = choice.mode === 'swap' ? [] : ['--swap', disks.swap];
+        return ctx.script('reinstall-mkfs', ['--root', target, ...swap], { timeout_ms: SHORT_MS });
+      }),
+      step('mount', (ctx) =>
+        ctx.script('reinstall-mount', ['--root', target, '--on', mount_point], { timeout_ms: SHORT_MS }),
       ),
       step('bootstrap', bootstrap),
       step('configure', (ctx, at) => {
@@ -160,18 +220,17 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
         const last = [programs(at)?.last_stage_custom, config.custom_postinstall_script];
         for (const program of last) if (program) await hook(ctx, program, at);
       }),
-      step('unmount', async (ctx) => {
-        await ctx.script('reinstall-umount', [mount_point], { timeout_ms: SHORT_MS });
-        fate = 'installed';
+      step('unmount', (ctx) => ctx.script('reinstall-umount', [mount_point], { timeout_ms: SHORT_MS })),
+      step('prove', async (ctx, at) => {
+        const built_in = at.installable.system.kind === 'debian' ? ['--boots'] : [];
+        await ctx.script('reinstall-prove', ['--root', target, ...built_in], { timeout_ms: SHORT_MS });
+        if (at.choice.mode === 'in-place') await ctx.fate(fateOf('installed'));
       }),
-      step('guest', async (ctx, { kernel, disks, ...at }) => {
-        const { memory_mb, nics } = request;
-        await guests.write({ vps, memory_mb, nics, disks, kernel: kernel.kernel, initrd: kernel.initrd });
-        await guests.enableAutostart(vps);
-        const debian = at.installable.system.kind === 'debian' && at.installable.appliance === undefined;
-        const system = debian ? `Debian ${debianRelease({ kernel, disks, ...at })}` : request.os;
-        const done = `${system} is installed on ${vps.name}; startVPS boots it.`;
+      step('swap', takePlace),
+      step('done', async (ctx, at) => {
+        const done = doneMessage(at);
         ctx.log(done);
+        if (config.reinstall_keep_hours === 0) ctx.log(await dropOld());
         return done;
       }),
     ];

@@ -1,18 +1,22 @@
 import { join } from 'node:path';
 import { AgentError, asAgentError } from '../core/errors.ts';
-import type { JobKind, JobStatus, JobStep, VpsLocks } from '../core/ports.ts';
+import type { JobFate, JobKind, JobStatus, JobStep, VpsLocks } from '../core/ports.ts';
 import type { Runner } from '../core/runner.ts';
+import type { Systems } from '../core/systems.ts';
+import type { VpsId } from '../core/vps.ts';
 import { type JobFolder, jobFolder, readRequest, readStatus, takeSecret, writeStatus } from './folder.ts';
 import { createLeftovers, JOB_MARK, mountPoint } from './leftovers.ts';
 import { type JobLog, openJobLog } from './log.ts';
 import type { JobPlans, Step, StepContext } from './plan.ts';
-import { takeDown } from './settle.ts';
+import { endMessage, takeDown } from './settle.ts';
 
 /** What a job's process is composed of. */
 export interface JobProcess {
   readonly runner: Runner;
   readonly locks: VpsLocks;
   readonly plans: JobPlans;
+  /** Called at the job's end under the VPS's lock: takes away what was begun and not finished. */
+  readonly systems: Pick<Systems, 'settle'>;
   readonly scripts_dir: string;
   /** provisioning_mount_point. */
   readonly mount_dir: string;
@@ -24,6 +28,9 @@ export interface JobProcess {
   /** How long the caller of `Jobs.start` may still hold the VPS's lock. */
   readonly lock_wait_ms?: number;
 }
+
+/** The VPS's lock is free at the end of a job, but for the looks of others whether it lives. */
+const END_LOCK_WAIT_MS = 10_000;
 
 /** Where the job stands, kept on disk before anything else is done. */
 class Progress {
@@ -47,19 +54,28 @@ class Progress {
   running(): Promise<void> {
     return this.#save({ state: 'running' });
   }
-  begin(name: string): Promise<void> {
-    return this.#save({ steps: [...this.#closedSteps(), { name, started: new Date().toISOString() }] });
+  begin(name: string, share: number): Promise<void> {
+    return this.#save({
+      steps: [...this.#closedSteps(), { name, share, started: new Date().toISOString() }],
+    });
+  }
+  async fate(fate: JobFate | undefined): Promise<void> {
+    const { fate: _, ...status } = this.#status;
+    this.#status = status;
+    await this.#save(fate ? { fate } : {});
   }
   end(state: 'succeeded' | 'failed', message: string): Promise<void> {
     return this.#save({ state, ended: new Date().toISOString(), steps: this.#closedSteps(), message });
   }
 }
 
-function stepContext(id: string, log: JobLog, job: JobProcess): StepContext {
+function stepContext(progress: Progress, log: JobLog, job: JobProcess): StepContext {
   const { runner, scripts_dir, signal } = job;
+  const { id } = progress.status;
   return {
     signal,
     log: (line) => log.line(line),
+    fate: (fate) => progress.fate(fate),
     script: (name, args, options) =>
       runner.check({
         label: `script ${name}`,
@@ -85,10 +101,24 @@ async function planOf(folder: JobFolder, mount_dir: string, plans: JobPlans): Pr
 function failure(status: JobStatus, thrown: unknown, cancelled: boolean): string {
   const step = status.steps.at(-1);
   const where = step ? ` in step ${step.name}` : ' before its first step; nothing was touched';
-  const what = `The ${status.kind} of ${status.vps}`;
   return cancelled
-    ? `${what} was cancelled${where}.`
-    : `${what} failed${where}: ${asAgentError(thrown).message}`;
+    ? endMessage(status, `was cancelled${where}`)
+    : endMessage(status, `failed${where}: ${asAgentError(thrown).message}`);
+}
+
+/** Finishes what was begun with the VPS's systems, or takes it away; where that fails, the daemon tries again. */
+async function settleSystems({ locks, systems }: JobProcess, vps: VpsId): Promise<string | undefined> {
+  try {
+    const lock = await locks.acquire(vps, 'the end of a job', END_LOCK_WAIT_MS);
+    try {
+      return await systems.settle(vps);
+    } finally {
+      await lock.release();
+    }
+  } catch (thrown) {
+    if (thrown instanceof AgentError) return thrown.message;
+    throw thrown;
+  }
 }
 
 /**
@@ -123,10 +153,11 @@ export async function runJob(path: string, job: JobProcess): Promise<JobStatus> 
       job.lock_wait_ms ?? 60_000,
     );
     try {
-      const context = stepContext(folder.id, log, job);
+      const context = stepContext(progress, log, job);
+      const total = steps.reduce((sum, { weight = 1 }) => sum + weight, 0);
       for (const step of steps) {
         job.signal.throwIfAborted();
-        await progress.begin(step.name);
+        await progress.begin(step.name, Math.round((1000 * (step.weight ?? 1)) / total) / 10);
         header(`step ${step.name}`);
         message = (await step.run(context)) ?? message;
       }
@@ -138,11 +169,19 @@ export async function runJob(path: string, job: JobProcess): Promise<JobStatus> 
       const left = await takeDown(folder, leftovers);
       if (left !== undefined) problem ??= { thrown: new AgentError('program_failed', left) };
       await lock.release();
+      const said = await settleSystems(job, folder.vps);
+      if (said !== undefined) log.line(said);
     }
   } catch (thrown) {
     problem ??= { thrown };
   }
 
+  const { fate } = progress.status;
+  if (problem && job.signal.aborted && fate?.state === 'succeeded') {
+    // It was told to end when it had done what counts.
+    problem = undefined;
+    message = fate.told;
+  }
   if (problem) {
     message = failure(progress.status, problem.thrown, job.signal.aborted);
     if (!(problem.thrown instanceof AgentError)) job.onDefect(problem.thrown);

@@ -25,7 +25,7 @@ export default defineOperation({
   changes: true,
   timeout_ms: 300_000,
   errors: ['disks_exist', 'vps_running', 'no_volume_group', ...PROGRAM_ERRORS],
-  handler: async ({ disks, hypervisor }, { vpsname: vps, hddsize, swapsize, imagetype }) => {
+  handler: async ({ disks, hypervisor, systems }, { vpsname: vps, hddsize, swapsize, imagetype }) => {
     const refuse = (what: string) =>
       new AgentError(
         'disks_exist',
@@ -47,6 +47,13 @@ export default defineOperation({
     }
     if (there.root && there.swap) return { result: `${vps.name} has these disks already` };
     await requireStopped(hypervisor, vps, 'cannot be given disks');
+    const missing_mb = [...(there.root ? [] : [hddsize]), ...(there.swap ? [] : [swapsize])];
+    const needed_bytes = await Promise.all(missing_mb.map((size_mb) => store.roundedSize_bytes(size_mb)));
+    await systems.makeRoom(
+      imagetype,
+      needed_bytes.reduce((sum, bytes) => sum + bytes, 0),
+      vps,
+    );
     await store.create(vps, { root_mb: hddsize, swap_mb: swapsize });
     return { result: `Made the disks of ${vps.name}` };
   },

@@ -11,6 +11,8 @@ import hvmConfigWrite from './hvm-config-write.ts';
 import installLogGet from './install-log-get.ts';
 import ioUsageGet from './io-usage-get.ts';
 import isoList from './iso-list.ts';
+import jobCancel from './job-cancel.ts';
+import jobGet from './job-get.ts';
 import networkUsageGet from './network-usage-get.ts';
 import osList from './os-list.ts';
 import osReinstall from './os-reinstall.ts';
@@ -22,6 +24,7 @@ import sshKeySet from './ssh-key-set.ts';
 import vpsDestroy from './vps-destroy.ts';
 import vpsKill from './vps-kill.ts';
 import vpsList from './vps-list.ts';
+import vpsRollback from './vps-rollback.ts';
 import vpsShutdown from './vps-shutdown.ts';
 import vpsStart from './vps-start.ts';
 import vpsStateGet from './vps-state-get.ts';
@@ -39,6 +42,8 @@ export const operations: readonly Operation[] = [
   installLogGet,
   ioUsageGet,
   isoList,
+  jobCancel,
+  jobGet,
   networkUsageGet,
   osList,
   osReinstall,
@@ -50,6 +55,7 @@ export const operations: readonly Operation[] = [
   vpsDestroy,
   vpsKill,
   vpsList,
+  vpsRollback,
   vpsShutdown,
   vpsStart,
   vpsStateGet,

@@ -4,8 +4,11 @@ import { out, password, text, vpsname, wholeNumber, word } from '../core/fields.
 import { parseAddressList, parseDns, parseGateway, parseNics } from '../core/net.ts';
 import { defineOperation } from '../core/operation.ts';
 import { validateInput } from '../core/validate.ts';
+import { selfInstalledGuest } from '../core/vps.ts';
 import { requireDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
 
+/** What a panel is answered, word by word. */
+const STARTED = 'OK, started mkos.';
 const OLDER = ['vpsname', 'ostype', 'hddsize', 'ramsize', 'ipaddr', 'password', 'imagetype'];
 /** Older panels repeat the size that setupLVMDisks was told: it is checked like the rest, and not used. */
 const OLDER_SIZE = z.object({ hddsize: wholeNumber('Size of the root disk.', 1, 64 * 1024 * 1024) });
@@ -29,7 +32,7 @@ export default defineOperation({
     imagetype: word('lvm or vbd, where the VPS has disks of both kinds.', ['lvm', 'vbd']).optional(),
   }),
   output: z.object({ result: out.string('What was done.'), job: out.string("The job's id.") }),
-  legacy: ({ result }) => result,
+  legacy: () => STARTED,
   older: {
     params: OLDER,
     matchesNames: (names) =>
@@ -71,8 +74,9 @@ export default defineOperation({
     await requireStopped(hypervisor, vps, 'cannot be reinstalled');
     const disks = await requireDisks(ctx.disks, vps, imagetype);
     requireUnused(vps, disks, 'cannot be reinstalled');
+    const choice = selfInstalledGuest(ostype) ? undefined : await ctx.systems.choose(vps, disks.type);
     const hash = await accounts.hashRootPassword(password);
     const job = await jobs.start('reinstall', vps, { ...request, image_type: disks.type }, hash);
-    return { result: 'OK, started mkos.', job: job.id };
+    return { result: [STARTED, choice?.told].filter(Boolean).join(' '), job: job.id };
   },
 });

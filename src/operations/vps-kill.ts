@@ -19,7 +19,7 @@ export default defineOperation({
   changes: true,
   timeout_ms: 180_000,
   errors: ['vps_running', 'disks_in_use', 'no_volume_group', ...PROGRAM_ERRORS],
-  handler: async ({ accounts, disks, hypervisor, guests, jobs }, { vpsname: vps, imagetype }) => {
+  handler: async ({ accounts, disks, hypervisor, guests, jobs, systems }, { vpsname: vps, imagetype }) => {
     await requireStopped(hypervisor, vps, 'cannot be deleted');
     const store = disks[imagetype];
     const other = imagetype === 'lvm' ? disks.vbd : disks.lvm;
@@ -33,6 +33,7 @@ export default defineOperation({
     const there = await store.find(vps);
     requireUnused(vps, there, 'cannot be deleted');
     await store.remove(vps);
+    await systems.forget(vps);
     await guests.remove(vps);
     await accounts.revoke(vps);
     await accounts.unpinIsos(vps);

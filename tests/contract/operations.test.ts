@@ -151,6 +151,54 @@ const CASES: Record<string, Case> = {
       expect(site.mounts()).toEqual([]);
     },
   },
+  rollbackVPSos: {
+    prepare: async (vps) => {
+      await install(vps);
+      await site.modern('reinstallVPSos', { vpsname: vps, ...REINSTALL, ramsize: 256 });
+      expect(await site.jobEnd(vps)).toMatchObject({ state: 'succeeded' });
+    },
+    params: onlyVps,
+    legacy: () => 'OK',
+    modern: (vps) => ({ result: expect.stringContaining(`${vps} has the system again that it had before`) }),
+    afterwards: async (vps) => {
+      expect(readFileSync(config(vps), 'utf8')).toMatch(/^memory = 128$/m);
+      expect(existsSync(join(site.node.dev_dir, 'vg0', `${vps}.old`))).toBe(true);
+    },
+  },
+  getVPSJob: {
+    prepare: install,
+    params: onlyVps,
+    legacy: (vps) =>
+      state({
+        kind: 'reinstall',
+        state: 'succeeded',
+        step: 'done',
+        percent: 100,
+        message: `tiny is installed on ${vps}; startVPS boots it.`,
+      }),
+    modern: () =>
+      state({
+        ...{ kind: 'reinstall', state: 'succeeded', step: 'done', percent: 100 },
+        started: expect.stringMatching(/^\d{4}-/),
+        ended: expect.stringMatching(/^\d{4}-/),
+      }),
+  },
+  cancelVPSJob: {
+    prepare: async (vps) => {
+      await setup(vps);
+      await site.modern('reinstallVPSos', { vpsname: vps, ...REINSTALL, ostype: 'slow' });
+      await site.jobStep(vps, 'bootstrap');
+    },
+    params: onlyVps,
+    legacy: () => 'OK',
+    modern: (vps) => ({
+      result: expect.stringMatching(`^The reinstall of ${vps} was cancelled in step bootstrap\\. .*`),
+    }),
+    afterwards: async (vps) => {
+      expect(await site.jobEnd(vps)).toMatchObject({ state: 'failed' });
+      expect(site.mounts()).toEqual([]);
+    },
+  },
   getVPSInstallLog: {
     prepare: install,
     params: (vps) => ({ vpsname: vps, numlines: 0 }),

@@ -14,6 +14,7 @@ import { createRegistry } from '../../src/core/registry.ts';
 
 const held = new Set<string>();
 let job: JobStatus | undefined;
+let settle: () => string | undefined = () => undefined;
 let lines: Record<string, unknown>[] = [];
 const log = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) });
 
@@ -26,6 +27,7 @@ const ports = {
     },
   },
   jobs: { current: async () => job },
+  systems: { settle: async () => settle() },
 } as unknown as Ports;
 
 const operation = (name: string, who: Who, more: Partial<Operation> = {}): Operation =>
@@ -125,7 +127,7 @@ describe('locks and jobs', () => {
       vps: 'xen01',
       state: 'running',
       created: '2026-11-22T02:10:00Z',
-      steps: [{ name: 'bootstrap', started: '' }],
+      steps: [{ name: 'bootstrap', share: 75, started: '' }],
     };
     const outcome = await dispatch(operation('x', 'owner', { lock: 'vps' }))(
       call('x', { vpsname: '01' }),
@@ -134,6 +136,32 @@ describe('locks and jobs', () => {
     expect(outcome).toMatchObject({ ok: false, error: { code: 'vps_busy' } });
     if (!outcome.ok)
       expect(outcome.error.message).toMatch(/xen01 is busy: a reinstall runs since .*step bootstrap/);
+    expect(held.size).toBe(0);
+  });
+
+  it('finishes what a cut-off reinstall has begun before a change, and refuses where that cannot be', async () => {
+    const x = operation('x', 'owner', { lock: 'vps' });
+    const answer = (thrown?: AgentError) => {
+      settle = () => {
+        if (thrown) throw thrown;
+        return 'The new system of xen01 is in its place.';
+      };
+      return dispatch(x)(call('x', { vpsname: '01' }), ADMIN).finally(() => {
+        settle = () => undefined;
+      });
+    };
+    expect(await answer()).toMatchObject({ ok: true });
+    expect(lines).toContainEqual(
+      expect.objectContaining({ vps: 'xen01', msg: 'The new system of xen01 is in its place.' }),
+    );
+    expect(await answer(new AgentError('vps_running', 'It waits.'))).toMatchObject({ ok: true });
+    expect(await answer(new AgentError('program_failed', 'lvrename failed.'))).toMatchObject({
+      ok: false,
+      error: {
+        code: 'vps_busy',
+        message: 'xen01 is busy: a reinstall is not finished. lvrename failed.',
+      },
+    });
     expect(held.size).toBe(0);
   });
 

@@ -38,7 +38,7 @@ test('a step that fails ends the job, and its last words are told', async () => 
   const ended = await house.ended();
   expect(ended.state).toBe('failed');
   expect(ended.message).toBe(
-    'The reinstall of xen01 failed in step bootstrap: script fail failed (exit code 3): the mirror is down',
+    'The reinstall of xen01 failed in step bootstrap: script fail failed (exit code 3): the mirror is down.',
   );
   expect(ended.steps.map(({ name }) => name)).toEqual(['say', 'bootstrap']);
 });

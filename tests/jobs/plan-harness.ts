@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import type { JobFate } from '../../src/core/ports.ts';
 import type { Domain, VpsId } from '../../src/core/vps.ts';
 import { parseVpsId } from '../../src/core/vps.ts';
 import { createRunner } from '../../src/drivers/run.ts';
@@ -36,6 +37,8 @@ export interface PlanRun {
   readonly log: string;
   readonly message: string | undefined;
   readonly error: Error | undefined;
+  /** What the job would have come to where it had been cut off at its end. */
+  readonly fate: JobFate | undefined;
 }
 
 /** Runs steps one after the other with the real scripts (or those of another folder) until one fails. */
@@ -44,10 +47,14 @@ export async function runPlan(steps: readonly Step[], scripts_dir = SCRIPTS): Pr
   const begun: string[] = [];
   let log = '';
   let message: string | undefined;
+  let fate: JobFate | undefined;
   const ctx: StepContext = {
     signal: new AbortController().signal,
     log: (line) => {
       log += `${line}\n`;
+    },
+    fate: async (now) => {
+      fate = now;
     },
     script: (name, args, options) =>
       runner.check({
@@ -65,8 +72,8 @@ export async function runPlan(steps: readonly Step[], scripts_dir = SCRIPTS): Pr
     try {
       message = (await step.run(ctx)) ?? message;
     } catch (error) {
-      return { begun, log, message, error: error as Error };
+      return { begun, log, message, error: error as Error, fate };
     }
   }
-  return { begun, log, message, error: undefined };
+  return { begun, log, message, error: undefined, fate };
 }

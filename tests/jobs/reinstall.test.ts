@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -10,17 +11,20 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import type { Bases } from '../../src/core/bases.ts';
 import { AgentError } from '../../src/core/errors.ts';
-import type { ReinstallRequest } from '../../src/core/ports.ts';
+import type { Hypervisor, ReinstallRequest } from '../../src/core/ports.ts';
 import type { Domain } from '../../src/core/vps.ts';
 import { createDiskFiles } from '../../src/drivers/disk-files.ts';
+import { createFileLocks, createVpsLocks } from '../../src/drivers/flock.ts';
 import { createGuestConfigs } from '../../src/drivers/guest-config.ts';
 import { createRunner } from '../../src/drivers/run.ts';
 import { createTemplates } from '../../src/drivers/templates.ts';
 import { reinstallPlan } from '../../src/jobs/reinstall.ts';
+import { createSystems } from '../../src/jobs/systems/systems.ts';
 import { hypervisorWith, PROGRAM_PATH, runPlan, vpsOf } from './plan-harness.ts';
 
 const vps = vpsOf('01');
@@ -37,8 +41,8 @@ const REQUEST: ReinstallRequest = {
   image_type: 'vbd',
 };
 const STEPS = [
-  ...['check', 'mkfs', 'mount', 'bootstrap', 'configure'],
-  ...['password', 'network', 'customize', 'unmount', 'guest'],
+  ...['check', 'prepare', 'mkfs', 'mount', 'bootstrap', 'configure'],
+  ...['password', 'network', 'customize', 'unmount', 'prove', 'swap', 'done'],
 ];
 
 /** Calls the script `reinstall-bootstrap` with what it was asked for. */
@@ -76,6 +80,8 @@ beforeEach(() => {
     'root-password',
     'first-boot',
     'umount',
+    'prove',
+    'swap-space',
     'hook',
   ]) {
     script(join(scripts, `reinstall-${name}`));
@@ -85,17 +91,27 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-function reinstall(change: Partial<ReinstallRequest> = {}, settings = '', secret: string | undefined = HASH) {
+function reinstall(
+  change: Partial<ReinstallRequest> = {},
+  settings = '',
+  hypervisor: Hypervisor = hypervisorWith(domains),
+) {
   const config = parseConfig(
-    `provisioning_mount_point=${folder}/mnt\nxen_dir=${folder}/xen\nos_dir=${folder}/os\napp_dir=${folder}/app\netc_dir=${folder}/etc\n${settings}`,
+    `provisioning_mount_point=${folder}/mnt\nxen_dir=${folder}/xen\nos_dir=${folder}/os\napp_dir=${folder}/app\netc_dir=${folder}/etc\nstate_dir=${folder}/state\n${settings}`,
   );
-  const vbd = createDiskFiles({ runner: createRunner({ path: PROGRAM_PATH }), config });
+  const runner = createRunner({ path: PROGRAM_PATH });
+  const vbd = createDiskFiles({ runner, config });
+  const disks = { vbd, lvm: vbd };
+  const guests = createGuestConfigs({ config });
+  const locks = createVpsLocks({ run_dir: join(folder, 'run'), locks: createFileLocks(runner) });
+  const log = pino({ level: 'silent' });
   const plan = reinstallPlan({
     config,
-    hypervisor: hypervisorWith(domains),
-    disks: { vbd, lvm: vbd },
-    guests: createGuestConfigs({ config }),
+    hypervisor,
+    disks,
+    guests,
     templates: createTemplates({ config }),
+    systems: createSystems({ config, hypervisor, disks, guests, locks, log }),
     bases,
     node_name: 'node1.example.com',
     figures: async () => 'the node has 1 of 2 MiB memory left',
@@ -111,11 +127,14 @@ function reinstall(change: Partial<ReinstallRequest> = {}, settings = '', secret
     id: 'a',
     vps,
     request: { ...REQUEST, ...change },
-    secret,
+    secret: HASH,
     mount_point: join(folder, 'mnt/01'),
   };
   return runPlan(plan(order), scripts);
 }
+
+const IN_PLACE = 'reinstall_mode=in-place\n';
+const images = () => readdirSync(join(folder, 'mnt')).sort();
 
 /** Every call of a script, an argument a line; but for the settings of the shipped templates. */
 const calls = () => {
@@ -130,27 +149,69 @@ const guestFile = () =>
   existsSync(join(folder, 'xen/xen01')) ? readFileSync(join(folder, 'xen/xen01'), 'utf8') : undefined;
 
 describe('an installation of Debian', () => {
-  it('goes through its steps, and then the guest can be started', async () => {
-    const { begun, error, message } = await reinstall();
-    expect(error).toBeUndefined();
-    expect(begun).toEqual(STEPS);
-    expect(message).toBe('Debian trixie is installed on xen01; startVPS boots it.');
+  const built = (disk: string, ...swap: string[]) => {
     const mnt = `${folder}/mnt`;
-    expect(calls().map((call) => call.split('\n').join(' '))).toEqual([
-      `reinstall-mkfs --root ${mnt}/xen01.img --swap ${mnt}/xen01.swap.img`,
-      `reinstall-mount --root ${mnt}/xen01.img --on ${mnt}/01`,
+    return [
+      [`reinstall-mkfs --root ${mnt}/${disk}`, ...swap].join(' '),
+      `reinstall-mount --root ${mnt}/${disk} --on ${mnt}/01`,
       `reinstall-bootstrap --root ${mnt}/01 --release trixie`,
       `reinstall-base-config --root ${mnt}/01 --name xen01 --fqdn mx.xen01.node1.example.com --ip 192.0.2.10 --disk-type xvd --etc-dir ${folder}/etc --kernel-release 6.12 --kmod-path /lib/modules/6.12`,
       `reinstall-root-password --root ${mnt}/01`,
       `reinstall-network --root ${mnt}/01 --nic 192.0.2.10,255.255.255.0,192.0.2.255 --nic 192.0.2.11,255.255.255.0,192.0.2.255 --gateway 192.0.2.1 --dns 192.0.2.53,192.0.2.54`,
       `reinstall-first-boot --root ${mnt}/01 --keep-host-keys`,
       `reinstall-umount ${mnt}/01`,
+      `reinstall-prove --root ${mnt}/${disk} --boots`,
+    ];
+  };
+  const called = () => calls().map((call) => call.split('\n').join(' '));
+
+  it('goes through its steps beside the old system, and then the guest can be started', async () => {
+    const { begun, error, message, log } = await reinstall();
+    expect(error).toBeUndefined();
+    expect(begun).toEqual(STEPS);
+    expect(message).toBe(
+      'Debian trixie is installed on xen01; startVPS boots it. The old system stays for 24 h: rollbackVPSos brings it back.',
+    );
+    expect(called()).toEqual([
+      ...built('xen01.new.img'),
+      `reinstall-swap-space --swap ${folder}/mnt/xen01.swap.img`,
       '',
     ]);
+    expect(log).toContain('The system is built beside the old one.');
+    expect(images()).toEqual(['xen01.img', 'xen01.old.img', 'xen01.swap.img']);
+    expect(readFileSync(join(folder, 'mnt/xen01.old.img'), 'utf8')).toBe('xen01.img');
     expect(readFileSync(join(folder, 'input'), 'utf8')).toBe(`${HASH}\n`);
     expect(guestFile()).toContain('memory = 512');
     expect(guestFile()).toContain('kernel = "/boot/k"');
     expect(readlinkSync(join(folder, 'xen/auto/xen01'))).toBe('../xen01');
+  });
+
+  it('is built in place where the configuration says so, and tells that it cannot be undone', async () => {
+    const { begun, error, message, fate } = await reinstall({}, IN_PLACE);
+    expect([begun, error]).toEqual([STEPS, undefined]);
+    expect(message).toBe(
+      'Debian trixie is installed on xen01; startVPS boots it. reinstall_mode is in-place: the system that was there is built over, and this cannot be undone.',
+    );
+    expect(fate).toEqual({ state: 'succeeded', told: message });
+    expect(called()).toEqual([...built('xen01.img', `--swap ${folder}/mnt/xen01.swap.img`), '']);
+    expect(images()).toEqual(['xen01.img', 'xen01.swap.img']);
+    expect(guestFile()).toContain('memory = 512');
+  });
+
+  it('is built on a disk with nothing on it at once', async () => {
+    rmSync(join(folder, 'xen/xen01'));
+    const { message } = await reinstall({}, 'reinstall_mode=swap\n');
+    expect(message).toBe('Debian trixie is installed on xen01; startVPS boots it.');
+    expect(images()).toEqual(['xen01.img', 'xen01.swap.img']);
+  });
+
+  it('deletes the old system at once where reinstall_keep_hours is 0', async () => {
+    const { message, log } = await reinstall({}, 'reinstall_keep_hours=0\n');
+    expect(message).toContain('The old system goes when the new one is in its place.');
+    expect(log).toContain(
+      'The old system of xen01 was deleted: its time was over (reinstall_keep_hours = 0).',
+    );
+    expect(images()).toEqual(['xen01.img', 'xen01.swap.img']);
   });
 
   it('takes mirror and packages from the configuration', async () => {
@@ -164,7 +225,7 @@ describe('an installation of Debian', () => {
     script(join(folder, 'custom'));
     const { error } = await reinstall({}, `custom_postinstall_script=${folder}/custom\n`);
     expect(error).toBeUndefined();
-    const [name, program, ...args] = calls().at(-3)?.split('\n') ?? [];
+    const [name, program, ...args] = calls().at(-5)?.split('\n') ?? [];
     expect([name, program]).toEqual(['reinstall-hook', `${folder}/custom`]);
     expect(args.join(' ')).toBe(
       `-path ${folder}/mnt/01 -vpsid 01 -ram 512 -os debian -nic 192.0.2.10,255.255.255.0,192.0.2.255 -nic 192.0.2.11,255.255.255.0,192.0.2.255 -gw 192.0.2.1 -dns 192.0.2.53,192.0.2.54 --disk-type vbd --xen-domu-hdd-dev-type xvd --vps-fqdn mx.xen01.node1.example.com --vps-domain xen01.node1.example.com --node-fqdn node1.example.com --virt-type xen --kernel /boot/k --kernel-release 6.12 --kmod-path /lib/modules/6.12 --initrd /boot/i`,
@@ -183,7 +244,7 @@ describe('an installation of a template', () => {
     template('install_os', 'custom_os', 'setup_network', 'last_stage_custom');
     const { error, message } = await reinstall({ os: 'centos' });
     expect(error).toBeUndefined();
-    expect(message).toBe('centos is installed on xen01; startVPS boots it.');
+    expect(message).toMatch(/^centos is installed on xen01; startVPS boots it\./);
     expect(programs().slice(2, 8)).toEqual([
       'reinstall-hook /os/centos/install_os',
       'reinstall-hook /os/centos/custom_os',
@@ -227,7 +288,7 @@ describe('an appliance', () => {
     script(join(folder, 'first'));
     const { error, message } = await reinstall({ os: 'forum' }, `first_boot_script=${folder}/first\n`);
     expect(error).toBeUndefined();
-    expect(message).toBe('forum is installed on xen01; startVPS boots it.');
+    expect(message).toMatch(/^forum is installed on xen01; startVPS boots it\./);
     const called = calls().map((call) => call.split('\n').join(' '));
     expect(called[2]).toContain(`reinstall-hook ${folder}/os/centos/install_os`);
     expect(called).toContain(
@@ -264,9 +325,9 @@ describe('a guest that installs itself', () => {
 
 describe('an installation that cannot begin changes nothing', () => {
   const untouched = async (run: ReturnType<typeof reinstall>, code: string) => {
-    const { error, begun } = await run;
+    const { error, begun, fate } = await run;
     expect(error).toMatchObject({ code });
-    expect(error?.message).toMatch(/Nothing was changed: the disks are as they were\.$/);
+    expect(fate).toEqual({ state: 'failed', told: 'Nothing was changed: the disks are as they were.' });
     expect(begun).toEqual(['check']);
     expect(calls()).toEqual([]);
     expect(guestFile()).toBe('the old one');
@@ -286,32 +347,18 @@ describe('an installation that cannot begin changes nothing', () => {
     untouched(reinstall({}, 'custom_postinstall_script=/no/such\n'), 'not_found'));
 
   it('the guest is started between the check and the new file systems', async () => {
-    const found = hypervisorWith([]);
     let asked = 0;
-    const config = parseConfig(`provisioning_mount_point=${folder}/mnt\nxen_dir=${folder}/xen\n`);
-    const vbd = createDiskFiles({ runner: createRunner({ path: PROGRAM_PATH }), config });
-    const plan = reinstallPlan({
-      config,
-      hypervisor: {
-        ...found,
-        find: () => {
-          asked += 1;
-          const state = { name: 'xen01', domid: 4, memory_mib: 0, vcpus: 0, state: '--p---', cpu_seconds: 0 };
-          return Promise.resolve(asked > 1 ? state : undefined);
-        },
+    const state = { name: 'xen01', domid: 4, memory_mib: 0, vcpus: 0, state: '--p---', cpu_seconds: 0 };
+    const hypervisor = {
+      ...hypervisorWith([]),
+      find: () => {
+        asked += 1;
+        return Promise.resolve(asked > 1 ? state : undefined);
       },
-      disks: { vbd, lvm: vbd },
-      guests: createGuestConfigs({ config }),
-      templates: createTemplates({ config }),
-      bases,
-      node_name: 'node1',
-      figures: async () => '',
-      kernel: () => Promise.resolve({ kernel: '/k', initrd: undefined, release: '6', modules: '/m' }),
-    });
-    const order = { id: 'a', vps, request: REQUEST, secret: HASH, mount_point: join(folder, 'mnt/01') };
-    const { error, begun } = await runPlan(plan(order), scripts);
+    };
+    const { error, begun } = await reinstall({}, IN_PLACE, hypervisor);
     expect(error).toMatchObject({ code: 'vps_running' });
-    expect(begun).toEqual(['check', 'mkfs']);
+    expect(begun).toEqual(['check', 'prepare']);
     expect(calls()).toEqual([]);
     expect(guestFile()).toBe('the old one');
   });
@@ -327,14 +374,25 @@ describe('an installation that fails', () => {
     ['network', 'network'],
     ['customize', 'first-boot'],
     ['unmount', 'umount'],
+    ['prove', 'prove'],
   ])('in step %s says so, and leaves no guest that could be started', async (step, name) => {
     script(join(scripts, `reinstall-${name}`), "echo 'E: the cause' >&2; exit 25");
-    const { error, begun } = await reinstall();
+    const beside = await reinstall();
+    expect(beside.begun.at(-1)).toBe(step);
+    expect(beside.fate).toEqual({ state: 'failed', told: 'The system that was there is as it was.' });
+    expect(guestFile()).toBe('the old one');
+    expect(readFileSync(join(folder, 'mnt/xen01.img'), 'utf8')).toBe('xen01.img');
+
+    const { error, begun, fate } = await reinstall({}, IN_PLACE);
     expect(begun.at(-1)).toBe(step);
     expect(error).toBeInstanceOf(AgentError);
-    expect(error?.message).toBe(
-      `script reinstall-${name} failed (exit code 25): E: the cause. Its disks were made anew and hold an unfinished system: mend the cause, and reinstall it.`,
+    expect(error?.message.replace(/\.?$/, '.')).toBe(
+      `script reinstall-${name} failed (exit code 25): E: the cause.`,
     );
+    expect(fate).toEqual({
+      state: 'failed',
+      told: 'Its disks were made anew and hold an unfinished system: mend the cause, and reinstall it.',
+    });
     expect(guestFile()).toBeUndefined();
     expect(existsSync(join(folder, 'xen/auto/xen01'))).toBe(false);
   });

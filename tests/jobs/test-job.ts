@@ -20,6 +20,13 @@ function script(step: string, name: string, args: readonly string[] = [], input?
 
 function steps(plan: string, mount_point: string, secret = ''): readonly Step[] {
   const say = script('say', 'say', ['it was said']);
+  const fated: Step = {
+    name: 'fate',
+    run: async (ctx) => {
+      await ctx.fate({ state: 'failed', told: 'Nothing is lost.' });
+      return undefined;
+    },
+  };
   switch (plan) {
     case 'quick':
       return [script('greet', 'say', ['hello']), say];
@@ -28,7 +35,7 @@ function steps(plan: string, mount_point: string, secret = ''): readonly Step[] 
     case 'slow':
       return [say, script('wait', 'wait-for', [`${base}/go`]), say];
     case 'mounting':
-      return [say, script('bootstrap', 'mount-and-wait', [`${base}/mnt/xen01.img`, mount_point, base])];
+      return [fated, script('bootstrap', 'mount-and-wait', [`${base}/mnt/xen01.img`, mount_point, base])];
     case 'leaving':
       return [script('leave', 'mount-and-leave', [`${base}/mnt/xen01.img`, mount_point, base])];
     case 'secret':
@@ -55,6 +62,7 @@ await runJob(folder, {
       steps(request.os, mount_point, secret),
     fsck: ({ mount_point }) => steps('quick', mount_point),
   },
+  systems: { settle: async () => undefined },
   scripts_dir: `${base}/scripts`,
   mount_dir: `${base}/mnt`,
   signal: cancelled.signal,

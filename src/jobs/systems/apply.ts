@@ -1,0 +1,103 @@
+import { AgentError } from '../../core/errors.ts';
+import type { DiskStore, GuestConfigStore, GuestFile, Hypervisor, RootDisks } from '../../core/ports.ts';
+import type { VpsId } from '../../core/vps.ts';
+import { requireStopped } from '../../core/vps-checks.ts';
+import { nextMove, type Places } from './moves.ts';
+import type { NamingRecord, SystemRecords } from './record.ts';
+
+/** What giving disks their names reaches. */
+export interface ApplyDeps {
+  readonly hypervisor: Hypervisor;
+  readonly store: DiskStore;
+  readonly guests: GuestConfigStore;
+  readonly records: SystemRecords;
+}
+
+const CANNOT = 'waits for its systems to be exchanged';
+
+const placesOf = (disks: RootDisks): Places =>
+  Object.fromEntries(Object.entries(disks).map(([role, { identity }]) => [role, identity]));
+
+const sameFile = (a: GuestFile | undefined, b: GuestFile | null) =>
+  JSON.stringify(a ?? null) === JSON.stringify(b);
+
+/** Makes sure that nothing has a root disk of the VPS, and tells which there are. */
+async function idleRoots({ hypervisor, store }: ApplyDeps, vps: VpsId): Promise<RootDisks> {
+  await requireStopped(hypervisor, vps, CANNOT);
+  const disks = await store.roots(vps);
+  for (const disk of Object.values(disks)) {
+    if (!disk.in_use) continue;
+    throw new AgentError(
+      'disks_in_use',
+      `${vps.name} ${CANNOT}: its disk ${disk.path} is open on the node; see what holds it with lsof or findmnt.`,
+    );
+  }
+  return disks;
+}
+
+/** Removes the disks that are to go; the one after the other, each looked for anew. */
+async function removeDisks(deps: ApplyDeps, vps: VpsId, identities: readonly string[]): Promise<void> {
+  for (const identity of identities) {
+    const disks = await idleRoots(deps, vps);
+    for (const [role, disk] of Object.entries(disks)) {
+      if (disk.identity === identity) await deps.store.removeRoot(vps, role as keyof RootDisks);
+    }
+  }
+}
+
+async function moveDisks(deps: ApplyDeps, vps: VpsId, wanted: Places): Promise<void> {
+  for (;;) {
+    const places = placesOf(await idleRoots(deps, vps));
+    let move: ReturnType<typeof nextMove>;
+    try {
+      move = nextMove(places, wanted);
+    } catch (error) {
+      throw new AgentError(
+        'program_failed',
+        `The systems of ${vps.name} cannot be exchanged: ${(error as Error).message}; rename or remove it by hand.`,
+        { cause: error, log: { places, wanted } },
+      );
+    }
+    if (!move) return;
+    await deps.store.renameRoot(vps, move.from, move.to);
+  }
+}
+
+/**
+ * Makes the node as a record says, from whatever is there of it: after a crash at any instant it is called again and goes
+ * on. While disks change their names, the VPS has no configuration, so that nothing boots one system with the other's.
+ * Where the disk that is to be the root has gone (an admin removed it), the old system stays what it was.
+ *
+ * @returns whether the wanted system is in its place; false: the old one stays
+ * @throws AgentError vps_running, disks_in_use: nothing was touched; program_*
+ */
+export async function applyNames(deps: ApplyDeps, vps: VpsId, record: NamingRecord): Promise<boolean> {
+  const { store, guests, records } = deps;
+  const places = placesOf(await store.roots(vps));
+  const there = (identity: string | undefined) =>
+    identity !== undefined && Object.values(places).includes(identity) ? identity : undefined;
+  const current = there(record.current);
+  const old = there(record.old);
+  const wanted: Places =
+    current === undefined ? { ...(old && { current: old }) } : { current, ...(old && { old }) };
+  const config = current === undefined ? record.old_config : record.config;
+
+  const remove = record.remove.filter((identity) => there(identity) !== undefined);
+  const done = remove.length === 0 && wanted.current === places.current && wanted.old === places.old;
+  if (!done || !sameFile(await guests.read(vps), config)) {
+    await idleRoots(deps, vps);
+    await guests.remove(vps);
+    await removeDisks(deps, vps, remove);
+    await moveDisks(deps, vps, wanted);
+    await guests.put(vps, config ?? undefined);
+  }
+  if (wanted.old !== undefined) {
+    await records.old.write(vps, {
+      state: 'kept',
+      since: new Date().toISOString(),
+      config: record.old_config,
+    });
+  }
+  await records.names.remove(vps);
+  return current !== undefined;
+}

@@ -1,0 +1,108 @@
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { syncFolder, writeFileAtomic } from '../../core/atomic-file.ts';
+import { AgentError } from '../../core/errors.ts';
+import type { VpsId } from '../../core/vps.ts';
+
+const imageType = z.enum(['lvm', 'vbd']);
+const guestFile = z.object({ text: z.string(), mode: z.number(), autostart: z.boolean() });
+
+/**
+ * `state_dir/states/xenNN/names.json`: what was begun with a VPS's systems and is not finished. It is written before the
+ * first thing that it speaks of is done, and removed after the last one.
+ *
+ *   (none) ---> building ---> naming ---> (none)      a reinstall: xenNN.new is made; it is whole and takes its place
+ *      |           |             ^
+ *      |           +-> (none)    |                    the reinstall failed or was cut off: xenNN.new goes
+ *      +-------------------------+                    a rollback
+ */
+const names = z.discriminatedUnion('phase', [
+  z.object({ phase: z.literal('building'), type: imageType }),
+  z.object({
+    phase: z.literal('naming'),
+    type: imageType,
+    /** The job that made the new system; a rollback has none. */
+    job: z.string().optional(),
+    /** Identities: the disk that is to be the root, the one that is to be kept as the old one, and those that go. */
+    current: z.string(),
+    old: z.string().optional(),
+    remove: z.array(z.string()),
+    /** The configuration that goes with the root, and the one that goes with the old one; null: none. */
+    config: guestFile.nullable(),
+    old_config: guestFile.nullable(),
+  }),
+]);
+
+/** `old.json`: the old system that is there, or what became of the last one. */
+const old = z.discriminatedUnion('state', [
+  z.object({ state: z.literal('kept'), since: z.iso.datetime(), config: guestFile.nullable() }),
+  z.object({ state: z.literal('gone'), at: z.iso.datetime(), why: z.string() }),
+]);
+
+/** What was begun with the names of a VPS's disks. */
+export type NamesRecord = z.output<typeof names>;
+/** The second half of it: from here on there is no way but forward. */
+export type NamingRecord = Extract<NamesRecord, { phase: 'naming' }>;
+/** What is known of a VPS's old system. */
+export type OldRecord = z.output<typeof old>;
+
+/** A JSON file of one VPS, replaced as a whole. */
+interface RecordFile<T> {
+  /** The content; undefined where there is no file. Error: `internal` where it cannot be understood. */
+  read(vps: VpsId): Promise<T | undefined>;
+  write(vps: VpsId, content: T): Promise<void>;
+  /** Gone already is fine. */
+  remove(vps: VpsId): Promise<void>;
+}
+
+function recordFile<S extends z.ZodType>(
+  states_dir: string,
+  name: string,
+  schema: S,
+): RecordFile<z.output<S>> {
+  const path = (vps: VpsId) => join(states_dir, vps.name, name);
+  return {
+    async read(vps) {
+      let text: string;
+      try {
+        text = await readFile(path(vps), 'utf8');
+      } catch (error) {
+        if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+        throw error;
+      }
+      try {
+        return schema.parse(JSON.parse(text));
+      } catch (error) {
+        throw new AgentError(
+          'internal',
+          `${vps.name}: ${path(vps)} is damaged; look which of its root disks is the right one, name it ${vps.name}, and remove the file.`,
+          { cause: error },
+        );
+      }
+    },
+    async write(vps, content) {
+      await mkdir(dirname(path(vps)), { recursive: true, mode: 0o700 });
+      await writeFileAtomic(path(vps), `${JSON.stringify(content, undefined, 2)}\n`);
+    },
+    async remove(vps) {
+      await rm(path(vps), { force: true });
+      const removed = await syncFolder(dirname(path(vps))).catch((error: NodeJS.ErrnoException) => error);
+      if (removed instanceof Error && !['ENOENT', 'ENOTDIR'].includes(removed.code ?? '')) throw removed;
+    },
+  };
+}
+
+/** Both files, below `state_dir/states`. */
+export interface SystemRecords {
+  readonly names: RecordFile<NamesRecord>;
+  readonly old: RecordFile<OldRecord>;
+}
+
+/** Makes {@link SystemRecords}. */
+export function createSystemRecords(states_dir: string): SystemRecords {
+  return {
+    names: recordFile(states_dir, 'names.json', names),
+    old: recordFile(states_dir, 'old.json', old),
+  };
+}
