@@ -22,7 +22,7 @@ async function list({ bases, print, max_age_days }: BaseCommand): Promise<void> 
     const size = `${Math.round(archive_bytes / 1024 / 1024)} MiB`;
     const age = days < max_age_days ? '' : '; made anew this night';
     const more = inputs.packages.length > 0 ? `, with ${inputs.packages.join(' ')}` : '';
-    const what = `${inputs.release} ${inputs.arch} by ${inputs.tool_version}${more}`;
+    const what = `${inputs.release} ${inputs.arch} by ${inputs.tool} ${inputs.tool_version}${more}`;
     print(`${key}  ${made.slice(0, 16)}Z  ${size}  ${what}${age}`);
   }
 }

@@ -39,24 +39,32 @@ export function baseKey(inputs: BaseInputs): string {
   return `${release}-${createHash('sha256').update(JSON.stringify(all)).digest('hex').slice(0, 16)}`;
 }
 
-async function toolOfNode(runner: Runner): Promise<Pick<BaseInputs, 'tool' | 'tool_version'>> {
-  for (const tool of TOOLS) {
-    try {
-      const asked = {
-        label: `${tool} --version`,
-        program: tool,
-        args: ['--version'],
-        timeout_ms: QUESTION_MS,
-      };
-      return { tool, tool_version: (await runner.check(asked)).stdout.trim() };
-    } catch (error) {
-      if (!(error instanceof AgentError && error.code === 'program_missing')) throw error;
-    }
+/** What dpkg knows, in one question: the node's architecture, and the tool that it installed. */
+async function askDpkg(runner: Runner): Promise<Pick<BaseInputs, 'arch' | 'tool' | 'tool_version'>> {
+  const { stdout } = await runner.check({
+    label: 'dpkg-query',
+    program: 'dpkg-query',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own format
+    args: ['-W', '-f', '${Package} ${Version} ${Architecture} ${db:Status-Status}\n', 'dpkg', ...TOOLS],
+    timeout_ms: QUESTION_MS,
+    // One of the tools is not known.
+    ok_codes: [1],
+  });
+  const installed = stdout
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter((words) => words[3] === 'installed');
+  const find = (name: string) => installed.find(([installed_name]) => installed_name === name);
+  const arch = find('dpkg')?.[2];
+  const tool = TOOLS.find(find);
+  if (arch === undefined) throw new AgentError('program_output', 'dpkg-query does not know dpkg itself.');
+  if (tool === undefined) {
+    throw new AgentError(
+      'program_missing',
+      'Debian cannot be bootstrapped on this node: neither mmdebstrap nor debootstrap is installed; install mmdebstrap.',
+    );
   }
-  throw new AgentError(
-    'program_missing',
-    'Debian cannot be bootstrapped on this node: neither mmdebstrap nor debootstrap is installed; install mmdebstrap.',
-  );
+  return { arch, tool, tool_version: find(tool)?.[1] ?? '' };
 }
 
 /**
@@ -71,31 +79,23 @@ export async function findInputs(
   const program = join(scripts_dir, 'lib/apt-mirror');
   const aptMirror = (args: readonly string[], ok_codes: readonly number[]) =>
     runner.check({ label: 'script apt-mirror', program, args, timeout_ms: QUESTION_MS, ok_codes });
-  const arch = runner.check({
-    label: 'dpkg',
-    program: 'dpkg',
-    args: ['--print-architecture'],
-    timeout_ms: QUESTION_MS,
-  });
   const recipe = async () => {
     const hash = createHash('sha256');
     for (const name of RECIPE) hash.update(await readFile(join(scripts_dir, name))).update('\0');
     return hash.digest('hex');
   };
-  const [architecture, tool, mirror, security, made_by] = await Promise.all([
-    arch,
-    toolOfNode(runner),
+  const [node, mirror, security, made_by] = await Promise.all([
+    askDpkg(runner),
     system.mirror === '' ? aptMirror([], []) : { stdout: system.mirror },
     aptMirror(['--security'], [1]),
     recipe(),
   ]);
   return {
-    arch: architecture.stdout.trim(),
+    ...node,
     release: system.release,
     mirror: mirror.stdout.trim(),
     security_mirror: security.stdout.trim(),
     packages: [...new Set(system.packages)].sort(),
-    ...tool,
     recipe: made_by,
   };
 }

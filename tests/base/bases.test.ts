@@ -4,6 +4,7 @@ import {
   lstatSync,
   openSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   utimesSync,
@@ -144,6 +145,19 @@ describe('an installation from a base', () => {
     rmSync(join(house.home, 'no-mirror'));
     await install(target.root);
     expect(house.files().filter((name) => name.startsWith('.making'))).toEqual([]);
+  });
+
+  it('is bootstrapped on the disk where it does not fit into memory', async () => {
+    const script = join(house.home, 'scripts/base-make');
+    const small = readFileSync(script, 'utf8')
+      .replace(/PLENTY_MIB=\d+/, 'PLENTY_MIB=1')
+      .replace(/size=[^"]+"/, 'size=2m"');
+    writeFileSync(script, small);
+    const target = house.target();
+    await install(target.root);
+    expect(target.text('etc/debian_version')).toBe('trixie\n');
+    expect(house.log()).toContain('it does not fit into memory; again, on the disk');
+    expect(house.made()).toBe(2);
   });
 
   it('goes straight onto the disk where there is no room for a base', async () => {

@@ -71,7 +71,7 @@ describe('dtc-xen base', () => {
     );
     const { out } = await base('list');
     expect(out).toMatch(
-      /^trixie-[0-9a-f]{16} {2}20[0-9T:-]+Z {2}[0-9]+ MiB {2}trixie [a-z0-9]+ by mmdebstrap [0-9.]+\n$/,
+      /^trixie-[0-9a-f]{16} {2}20[0-9T:-]+Z {2}[0-9]+ MiB {2}trixie [a-z0-9]+ by mmdebstrap [0-9][^ ]*\n$/,
     );
     expect((await base('drop', KEY.exec(out)?.[0] ?? '')).code).toBe(0);
     expect(house.files()).toEqual([]);

@@ -48,9 +48,9 @@ it('eight reinstalls at once make one base, and every VPS has its own host keys'
       return site.jobEnd(vpsname, 120_000);
     }),
   );
-  expect(ended.map(({ message }) => message)).toEqual(
-    VPSES.map((vpsname) => `Debian trixie is installed on ${vpsname}; startVPS boots it.`),
-  );
+  for (const [i, { message }] of ended.entries()) {
+    expect(message).toContain(`Debian trixie is installed on ${VPSES[i]}; startVPS boots it.`);
+  }
   expect(timesMade(home)).toBe(1);
   const logs = await Promise.all(
     VPSES.map((vpsname) => site.modern('getVPSInstallLog', { vpsname, numlines: 0 })),
