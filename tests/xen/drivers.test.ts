@@ -1,0 +1,67 @@
+// The one driver contract, against the fake node here and against real Xen and LVM in dom0: the same assertions, counted.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { afterEach, describe, expect, it } from 'vitest';
+import { describeDiskStore } from '../contract/drivers/disk-store.contract.ts';
+import { openFakeNode } from '../contract/drivers/fake-driver-node.ts';
+import { describeHypervisor } from '../contract/drivers/hypervisor.contract.ts';
+import type { Outcome } from './contract/harness.ts';
+import { dom0 } from './node.ts';
+import { note } from './report.ts';
+
+const HERE = import.meta.dirname;
+const fake = new Map<string, number>();
+
+describe('the contract on the fake node', () => {
+  afterEach(({ task }) => {
+    fake.set(`${task.suite?.name} > ${task.name}`, expect.getState().assertionCalls);
+  });
+  describeDiskStore('a node', 'lvm', openFakeNode);
+  describeDiskStore('a node', 'vbd', openFakeNode);
+  describeHypervisor('a node', openFakeNode);
+});
+
+async function runInDom0(): Promise<Outcome[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'dtc-xen-contract-'));
+  try {
+    const outfile = join(folder, 'contract.mjs');
+    await build({
+      entryPoints: [join(HERE, 'contract/main.ts')],
+      outfile,
+      bundle: true,
+      platform: 'node',
+      target: 'node20.19',
+      format: 'esm',
+      logLevel: 'warning',
+      alias: { vitest: join(HERE, 'contract/harness.ts') },
+      banner: {
+        js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      },
+    });
+    execFileSync(join(HERE, 'lab/lab'), ['put', outfile, '/root/contract.mjs'], { stdio: 'pipe' });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const lines = await dom0('cd /root && node contract.mjs');
+  return lines.split('\n').map((line) => JSON.parse(line) as Outcome);
+}
+
+describe('the contract on real Xen', () => {
+  it('holds, test by test, with as many assertions as on the fake node', async () => {
+    const outcomes = await runInDom0();
+    const failed = outcomes.filter(({ error }) => error !== undefined);
+    expect(failed.map(({ name, error }) => `${name}: ${error}`)).toEqual([]);
+    expect(Object.fromEntries(outcomes.map(({ name, assertions }) => [name, assertions]))).toEqual(
+      Object.fromEntries(fake),
+    );
+    const sum = (counts: Iterable<number>) => [...counts].reduce((total, count) => total + count, 0);
+    note('driver contract, assertions on the fake node', String(sum(fake.values())));
+    note(
+      'driver contract, assertions on real Xen',
+      String(sum(outcomes.map(({ assertions }) => assertions))),
+    );
+  });
+});

@@ -1,0 +1,172 @@
+// The real Xen host of tests/xen/lab, as the suite reaches it: root's shell in dom0, and both clients of the agent.
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { type AgentClient, createAgentClient } from '../../src/client/agent-client.ts';
+
+const run = promisify(execFile);
+const LAB = join(import.meta.dirname, 'lab/lab');
+const PANEL = join(import.meta.dirname, 'panel.php');
+
+function setting(name: string): string {
+  const value = process.env[name];
+  if (value === undefined) throw new Error(`${name} is not set: start the suite with tests/xen/run.`);
+  return value;
+}
+
+/** What the panel's parameters are. */
+export type Params = Readonly<Record<string, string | number>>;
+
+/** Runs a shell command as root in dom0; what it prints, without the last line end. Throws with its errors. */
+export async function dom0(command: string, input = ''): Promise<string> {
+  const call = run(LAB, ['ssh', command], { timeout: 300_000, maxBuffer: 1 << 24 });
+  call.child.stdin?.end(input);
+  return (await call).stdout.replace(/\n$/, '');
+}
+
+/** Whether a shell command succeeds in dom0. */
+export const dom0Succeeds = async (command: string) =>
+  (await dom0(`if ${command} >/dev/null 2>&1; then echo yes; else echo no; fi`)) === 'yes';
+
+/** Where the agent answers now; QEMU gives the machine another port at each start. */
+export async function agentUrl(): Promise<string> {
+  const { stdout } = await run(LAB, ['port', '8089']);
+  return `https://localhost:${stdout.trim()}/`;
+}
+
+/** Calls as the panel does, with NuSOAP; what the panel's PHP code gets. Throws on a fault. */
+export async function panel(operation: string, params: Params = {}): Promise<unknown> {
+  const args = [PANEL, setting('XEN_NUSOAP'), await agentUrl(), setting('XEN_CA'), operation];
+  const call = run('php', args, {
+    env: { ...process.env, SOAP_PASSWORD: setting('XEN_PASSWORD') },
+    timeout: 300_000,
+  });
+  call.child.stdin?.end(JSON.stringify(params));
+  return JSON.parse((await call).stdout);
+}
+
+let client: Promise<AgentClient> | undefined;
+let client_url = '';
+
+/** Calls over the WSDL, with the soap library's client. Throws AgentFault where the agent refuses. */
+export async function modern(operation: string, params: Params = {}): Promise<Record<string, unknown>> {
+  const url = await agentUrl();
+  if (client_url !== url) {
+    client_url = url;
+    client = createAgentClient({
+      url,
+      user: 'dtc-xen',
+      password: setting('XEN_PASSWORD'),
+      ca: readFileSync(setting('XEN_CA'), 'utf8'),
+    });
+  }
+  const texts = Object.fromEntries(Object.entries(params).map(([name, value]) => [name, String(value)]));
+  return ((await client) as AgentClient).call(operation, texts);
+}
+
+/** Asks again and again until there is an answer that is not undefined. */
+export async function until<T>(what: string, limit_s: number, ask: () => Promise<T | undefined>): Promise<T> {
+  for (const end = Date.now() + limit_s * 1000; Date.now() < end; await sleep(1_000)) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+  }
+  throw new Error(`${what}: not within ${limit_s} s.`);
+}
+
+/** Xen's own word on a domain: its id, or undefined where there is none. */
+export async function domid(name: string): Promise<number | undefined> {
+  const answer = await dom0(`xl domid ${name} 2>/dev/null || echo none`);
+  return answer === 'none' ? undefined : Number(answer);
+}
+
+/** A VPS's newest job, as getVPSState tells it. */
+export interface Job {
+  readonly kind: string;
+  readonly state: string;
+  readonly message: string;
+}
+
+/** Waits until the newest job of a VPS has ended. */
+export async function jobEnd(vpsname: string, limit_s = 300): Promise<Job> {
+  return until(`the end of the job of ${vpsname}`, limit_s, async () => {
+    const { last_job } = (await modern('getVPSState', { vpsname })) as {
+      last_job?: Job & { ended?: string };
+    };
+    return last_job?.ended ? last_job : undefined;
+  });
+}
+
+/** Makes disks and installs a template as a panel does; returns its ended job. */
+export async function install(vpsname: string, ostype: string, more: Params = {}): Promise<Job> {
+  await modern('setupLVMDisks', { vpsname, hddsize: 64, swapsize: 16, imagetype: 'lvm' });
+  const nics = `10.0.2.${100 + Number(vpsname.slice(3))}`;
+  await modern('reinstallVPSos', { vpsname, ostype, ramsize: 128, password: 'x', nics, ...more });
+  return jobEnd(vpsname);
+}
+
+/** The log of a guest's console, as xenconsoled keeps it; the boots of all its domains. */
+export const consoleLog = (name: string) => dom0(`cat /var/log/xen/console/guest-${name}.log`);
+
+/** Waits until a guest's console has shown a text `times` times. */
+export async function consoleShows(name: string, text: string, times = 1, limit_s = 240): Promise<void> {
+  const file = `/var/log/xen/console/guest-${name}.log`;
+  await until(`'${text}' on the console of ${name}`, limit_s, async () => {
+    const count = await dom0(`grep -a -o '${text}' ${file} | wc -l`);
+    return Number(count) >= times ? true : undefined;
+  });
+}
+
+/** Somebody at a guest's console. */
+export class Console {
+  readonly #process: ChildProcess;
+  #seen = '';
+
+  constructor(name: string) {
+    this.#process = spawn(LAB, ['tty', `xl console ${name}`], { stdio: ['pipe', 'pipe', 'ignore'] });
+    this.#process.stdout?.on('data', (chunk: Buffer) => {
+      this.#seen += chunk.toString('latin1');
+    });
+  }
+
+  /** Types a line. */
+  type(text: string): void {
+    this.#process.stdin?.write(`${text}\n`);
+  }
+
+  /** Waits for a text, and forgets what came up to its end. Returns that. */
+  async read(pattern: RegExp, limit_s = 90): Promise<RegExpExecArray> {
+    return until(`${pattern} on the console, which shows: ${this.#seen.slice(-400)}`, limit_s, async () => {
+      const match = pattern.exec(this.#seen);
+      if (match) this.#seen = this.#seen.slice(match.index + match[0].length);
+      return match ?? undefined;
+    });
+  }
+
+  /** Logs root in at the prompt. Throws where the password is refused. */
+  async login(password: string): Promise<void> {
+    this.type('');
+    await this.read(/login: $/);
+    this.type('root');
+    await this.read(/Password: $/);
+    this.type(password);
+    const [answer] = await this.read(/Login incorrect|root@\S+:~# $/);
+    if (answer === 'Login incorrect') throw new Error('the guest refuses the root password');
+    this.type('stty -echo; PS1=; bind "set enable-bracketed-paste off"');
+    await this.read(/\n/);
+  }
+
+  /** Runs a command in the guest, logged in; what it prints. Throws where it fails. */
+  async run(command: string, limit_s = 120): Promise<string> {
+    this.#seen = '';
+    this.type(`{ ${command}; } 2>&1; echo "<<$""?>>"`);
+    const [, printed = '', code] = await this.read(/([\s\S]*?)<<(\d+)>>/, limit_s);
+    if (code !== '0') throw new Error(`in the guest: ${command}: ${printed}`);
+    return printed.trim();
+  }
+
+  close(): void {
+    this.#process.kill();
+  }
+}

@@ -1,0 +1,30 @@
+import { join } from 'node:path';
+import { defineConfig } from 'vitest/config';
+
+const common = {
+  root: import.meta.dirname,
+  testTimeout: 400_000,
+  hookTimeout: 400_000,
+  pool: 'forks' as const,
+};
+
+/** Both share the machine at first; then each has it alone, the one that reboots it last. */
+const only = process.env['XEN_ONLY'];
+const phases = [['life', 'failures'], ['drivers'], ['footprint'], ['outage']]
+  .map((names) => names.filter((name) => !only || only.split(',').includes(name)))
+  .filter((names) => names.length > 0);
+
+export default defineConfig({
+  test: {
+    reporters: [join(import.meta.dirname, 'report.ts')],
+    projects: phases.map((names, groupOrder) => ({
+      test: {
+        ...common,
+        name: names.join(' and '),
+        include: names.map((name) => `${name}.test.ts`),
+        maxWorkers: names.length,
+        sequence: { groupOrder },
+      },
+    })),
+  },
+});
