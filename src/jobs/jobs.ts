@@ -38,7 +38,7 @@ const STARTING_GRACE_MS = 10_000;
 
 /** Jobs in `state_dir/states`, run as {@link LaunchOptions} says. */
 export function createJobs(options: JobsOptions): JobKeeper {
-  const { locks, mount_dir, start_timeout_ms = 30_000, cancel_timeout_ms = 30_000 } = options;
+  const { locks, mount_dir, start_timeout_ms = 120_000, cancel_timeout_ms = 30_000 } = options;
   const store = createJobStore(join(options.state_dir, 'states'));
   const leftovers = createLeftovers(options);
   const turns = new Map<string, Promise<unknown>>();

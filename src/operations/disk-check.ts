@@ -13,7 +13,7 @@ export default defineOperation({
   legacy: () => 'OK',
   lock: 'vps',
   changes: true,
-  timeout_ms: 60_000,
+  timeout_ms: 180_000,
   errors: ['vps_running', 'disks_missing', 'disks_in_use', ...PROGRAM_ERRORS],
   handler: async (ctx, { vpsname: vps }) => {
     await requireStopped(ctx.hypervisor, vps, 'cannot be checked');

@@ -52,7 +52,7 @@ export default defineOperation({
   },
   lock: 'vps',
   changes: true,
-  timeout_ms: 60_000,
+  timeout_ms: 180_000,
   errors: [
     'unknown_os',
     'vps_running',
