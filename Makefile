@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 NODE_BIN := node_modules/.bin
 
-.PHONY: all build check demo test generate format deps install install-firewall clean
+.PHONY: all bench-reinstall build check demo test generate format deps install install-firewall clean
 
 all: build
 
@@ -34,6 +34,11 @@ test: check build
 
 demo: deps build
 	node --import tsx scripts/dev/demo.ts
+
+# Cold and warm reinstalls beside debootstrap and xen-create-image: minutes; writes the table of docs/performance.md.
+bench-reinstall: deps build
+	scripts/dev/install-deps xen-tools
+	node --import tsx scripts/dev/bench-reinstall.ts
 
 # Puts the built agent where it runs from; DESTDIR is for packages.
 install:
