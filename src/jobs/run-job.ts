@@ -107,17 +107,17 @@ function failure(status: JobStatus, thrown: unknown, cancelled: boolean): string
 }
 
 /** Finishes what was begun with the VPS's systems, or takes it away; where that fails, the daemon tries again. */
-async function settleSystems({ locks, systems }: JobProcess, vps: VpsId): Promise<string | undefined> {
+async function settleSystems(job: JobProcess, vps: VpsId): Promise<string | undefined> {
   try {
-    const lock = await locks.acquire(vps, 'the end of a job', END_LOCK_WAIT_MS);
+    const lock = await job.locks.acquire(vps, 'the end of a job', END_LOCK_WAIT_MS);
     try {
-      return await systems.settle(vps);
+      return await job.systems.settle(vps);
     } finally {
       await lock.release();
     }
   } catch (thrown) {
-    if (thrown instanceof AgentError) return thrown.message;
-    throw thrown;
+    if (!(thrown instanceof AgentError)) job.onDefect(thrown);
+    return asAgentError(thrown).message;
   }
 }
 

@@ -35,6 +35,18 @@ async function idleRoots({ hypervisor, store }: ApplyDeps, vps: VpsId): Promise<
   return disks;
 }
 
+/** Makes sure that no disk which nobody knows is in a place that is needed. */
+function requireKnown(vps: VpsId, places: Places, known: readonly (string | undefined)[]): void {
+  for (const role of ['current', 'old', 'passing'] as const) {
+    if (places[role] === undefined || known.includes(places[role])) continue;
+    throw new AgentError(
+      'program_failed',
+      `The systems of ${vps.name} cannot be exchanged: its disk in the role ${role} is one that nobody knows; rename or remove it by hand.`,
+      { log: { places, known } },
+    );
+  }
+}
+
 /** Removes the disks that are to go; the one after the other, each looked for anew. */
 async function removeDisks(deps: ApplyDeps, vps: VpsId, identities: readonly string[]): Promise<void> {
   for (const identity of identities) {
@@ -48,16 +60,7 @@ async function removeDisks(deps: ApplyDeps, vps: VpsId, identities: readonly str
 async function moveDisks(deps: ApplyDeps, vps: VpsId, wanted: Places): Promise<void> {
   for (;;) {
     const places = placesOf(await idleRoots(deps, vps));
-    let move: ReturnType<typeof nextMove>;
-    try {
-      move = nextMove(places, wanted);
-    } catch (error) {
-      throw new AgentError(
-        'program_failed',
-        `The systems of ${vps.name} cannot be exchanged: ${(error as Error).message}; rename or remove it by hand.`,
-        { cause: error, log: { places, wanted } },
-      );
-    }
+    const move = nextMove(places, wanted);
     if (!move) return;
     await deps.store.renameRoot(vps, move.from, move.to);
   }
@@ -86,6 +89,7 @@ export async function applyNames(deps: ApplyDeps, vps: VpsId, record: NamingReco
   const done = remove.length === 0 && wanted.current === places.current && wanted.old === places.old;
   if (!done || !sameFile(await guests.read(vps), config)) {
     await idleRoots(deps, vps);
+    requireKnown(vps, places, [current, old, ...remove]);
     await guests.remove(vps);
     await removeDisks(deps, vps, remove);
     await moveDisks(deps, vps, wanted);

@@ -9,13 +9,16 @@ import { parseVpsId, type VpsId } from '../../core/vps.ts';
 import { createSystemRecords } from './record.ts';
 import { ifUnlocked } from './unlocked.ts';
 
+const HOUR_MS = 3_600_000;
+
 /** What the daemon's care for all systems reaches. */
 export interface SystemKeeperOptions {
-  readonly config: Pick<Config, 'state_dir'>;
+  readonly config: Pick<Config, 'state_dir' | 'reinstall_keep_hours'>;
   readonly systems: Systems;
   readonly disks: Readonly<Record<ImageType, DiskStore>>;
   readonly locks: VpsLocks;
   readonly log: Pick<Logger, 'info' | 'warn'>;
+  readonly now?: () => Date;
 }
 
 /** What the daemon does for all VPSes at its start and from time to time; VPSes that somebody is at work on are left out. */
@@ -27,13 +30,8 @@ export interface SystemKeeper {
 }
 
 /** Makes a {@link SystemKeeper}. */
-export function createSystemKeeper({
-  config,
-  systems,
-  disks,
-  locks,
-  log,
-}: SystemKeeperOptions): SystemKeeper {
+export function createSystemKeeper(options: SystemKeeperOptions): SystemKeeper {
+  const { config, systems, disks, locks, log, now = () => new Date() } = options;
   const states_dir = join(config.state_dir, 'states');
   const records = createSystemRecords(states_dir);
 
@@ -63,6 +61,13 @@ export function createSystemKeeper({
       () => true,
     );
 
+  /** Whether an old system may have had its time: only then its VPS is locked, and calls are refused for a moment. */
+  const mayBeOver = async (vps: VpsId) => {
+    const noted = await records.old.read(vps).catch(() => undefined);
+    if (noted?.state !== 'kept') return true;
+    return now().getTime() - Date.parse(noted.since) >= config.reinstall_keep_hours * HOUR_MS;
+  };
+
   return {
     async recover() {
       for (const vps of await vpses()) {
@@ -77,6 +82,7 @@ export function createSystemKeeper({
     async tidy() {
       for (const store of Object.values(disks)) {
         for (const vps of await withRoot(store, 'new')) {
+          if (await isBegun(vps)) continue;
           await ifUnlocked(locks, vps, 'deleting an unfinished system', log, async () => {
             if (await isBegun(vps)) return;
             await store.removeRoot(vps, 'new');
@@ -84,6 +90,7 @@ export function createSystemKeeper({
           });
         }
         for (const vps of await withRoot(store, 'old')) {
+          if (!(await mayBeOver(vps))) continue;
           await ifUnlocked(locks, vps, 'deleting an old system', log, () => systems.dropExpired(vps));
         }
       }

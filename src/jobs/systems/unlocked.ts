@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, asAgentError } from '../../core/errors.ts';
 import type { HeldLock, VpsLocks } from '../../core/ports.ts';
 import type { VpsId } from '../../core/vps.ts';
 
@@ -21,8 +21,8 @@ export async function ifUnlocked(
   try {
     await work();
   } catch (error) {
-    if (!(error instanceof AgentError)) throw error;
-    log.warn({ vps: vps.name, code: error.code, detail: error.log }, error.message);
+    const { code, message, log: detail, cause } = asAgentError(error);
+    log.warn({ vps: vps.name, code, detail, ...(code === 'internal' && { err: cause }) }, message);
   } finally {
     await lock.release();
   }

@@ -61,7 +61,7 @@ export function makeSystemsSite(settings = '') {
     config: { ...config, provisioning_mount_point: join(folder, 'none') },
   });
 
-  function systems(options: { death?: DeathOrder; now?: () => Date } = {}) {
+  function systems(options: { death?: DeathOrder; now?: () => Date; free_bytes?: () => number } = {}) {
     let calls = 0;
     const mortal = <T extends object>(driver: T): T =>
       new Proxy(driver, {
@@ -80,7 +80,9 @@ export function makeSystemsSite(settings = '') {
           };
         },
       });
-    const vbd: DiskStore = createDiskFiles({ runner, config });
+    const { free_bytes } = options;
+    const files: DiskStore = createDiskFiles({ runner, config });
+    const vbd = free_bytes ? { ...files, free_mib: async () => free_bytes() / 2 ** 20 } : files;
     const made = createSystems({
       config,
       hypervisor: mortal(hypervisorWith(domains)),
@@ -107,6 +109,7 @@ export function makeSystemsSite(settings = '') {
         disks: { vbd: createDiskFiles({ runner, config }), lvm: noVolumes },
         locks,
         log: pino({ level: 'silent' }),
+        ...(now && { now }),
       }),
     record: (vps: VpsId, name: 'names' | 'old') => join(folder, 'state/states', vps.name, `${name}.json`),
     /** Puts a root image there, whose content is what tells it from others. */
