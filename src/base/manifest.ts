@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** What `KEY.json` says of a base; it is written last, and what it names is whole. */
-export const manifestSchema = z.strictObject({
+const manifestSchema = z.strictObject({
   key: z.string().regex(/^[a-z][a-z0-9-]{0,31}-[0-9a-f]{16}$/),
   /** Its file, in the same folder. */
   archive: z.string().regex(/^[a-z][a-z0-9-]*\.[0-9]+\.tar\.zst$/),
