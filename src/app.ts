@@ -9,7 +9,7 @@ import type { Config } from './config/schema.ts';
 import { debianSystem } from './core/bases.ts';
 import type { Ports } from './core/context.ts';
 import { createDispatch } from './core/dispatch.ts';
-import { AgentError } from './core/errors.ts';
+import { AgentError, asAgentError, errorFields } from './core/errors.ts';
 import type { FileLocks } from './core/ports.ts';
 import { createRegistry } from './core/registry.ts';
 import type { Runner } from './core/runner.ts';
@@ -200,13 +200,16 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
   }
   const bases = nightlyBases({ config, config_file }, drivers, log);
   await bases.start();
-  const tidy = () =>
-    keeper.tidy().catch((error: unknown) => log.error({ err: error }, 'old systems cannot be looked after'));
+  const warn = (what: string) => (thrown: unknown) => {
+    const failure = asAgentError(thrown);
+    log.warn(errorFields(failure), `${what}: ${failure.message}`);
+  };
+  const tidy = () => keeper.tidy().catch(warn('old systems cannot be looked after now'));
   const tidying = createSchedule(HOURLY, tidy, log);
   await tidying.start();
   void tidy();
   const recovery = setInterval(
-    () => settle().catch((error: unknown) => log.error({ err: error }, 'dead jobs cannot be settled')),
+    () => settle().catch(warn('dead jobs cannot be settled now')),
     RECOVERY_INTERVAL_MS,
   );
   log.info({ address, port, pid: process.pid }, 'listening');

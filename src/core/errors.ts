@@ -149,3 +149,10 @@ export function asAgentError(thrown: unknown): AgentError {
     cause: thrown,
   });
 }
+
+/** What a log line says of an error beside its sentence: code and detail, or where it is a defect, the defect itself. */
+export function errorFields(error: AgentError): Record<string, unknown> {
+  return error.code === 'internal'
+    ? { code: error.code, err: error.cause }
+    : { code: error.code, detail: error.log };
+}

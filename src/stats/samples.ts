@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '../config/schema.ts';
-import { asAgentError } from '../core/errors.ts';
+import { asAgentError, errorFields } from '../core/errors.ts';
 import type { CounterReader, Hypervisor, Samples } from '../core/ports.ts';
 import { createDeliveries } from './delivery.ts';
 import { createExclusive } from './exclusive.ts';
@@ -73,9 +73,8 @@ export function createSamples(options: SamplesOptions): Sampler {
     try {
       await sampleNow();
     } catch (error) {
-      const { code, message, log: detail, cause } = asAgentError(error);
-      const why = code === 'internal' ? { err: cause } : { code, detail };
-      log.warn(why, `no sample was taken; the next one covers its time: ${message}`);
+      const failure = asAgentError(error);
+      log.warn(errorFields(failure), `no sample was taken; the next one covers its time: ${failure.message}`);
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { AgentError, asAgentError } from '../../core/errors.ts';
+import { AgentError, asAgentError, errorFields } from '../../core/errors.ts';
 import type { HeldLock, VpsLocks } from '../../core/ports.ts';
 import type { VpsId } from '../../core/vps.ts';
 
@@ -21,8 +21,8 @@ export async function ifUnlocked(
   try {
     await work();
   } catch (error) {
-    const { code, message, log: detail, cause } = asAgentError(error);
-    log.warn({ vps: vps.name, code, detail, ...(code === 'internal' && { err: cause }) }, message);
+    const failure = asAgentError(error);
+    log.warn({ vps: vps.name, ...errorFields(failure) }, failure.message);
   } finally {
     await lock.release();
   }
