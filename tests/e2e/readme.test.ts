@@ -23,6 +23,7 @@ function blocks(section: string, language: string): string[] {
 const ADMIN = blocks('For the admin of a node', 'sh');
 const PANEL = blocks('For the panel', 'php');
 const SCRIPTS = blocks('For scripts', 'sh');
+const BASE = README.match(/`(dtc-xen base [^`]+)`/)?.[1] ?? '';
 const BY_HAND = README.match(/`(dtc-xen-agent call [^`]+)`/)?.[1] ?? '';
 
 let work: string;
@@ -38,6 +39,7 @@ beforeAll(async () => {
   for (const [i, block] of [ADMIN[0] ?? '', ...SCRIPTS].entries())
     writeFileSync(join(work, `block-${i}.sh`), block);
   writeFileSync(join(work, 'by-hand.sh'), BY_HAND);
+  writeFileSync(join(work, 'base.sh'), BASE);
   const house = join(import.meta.dirname, 'readme-house');
   const namespaces = [
     '--mount',
@@ -52,7 +54,7 @@ beforeAll(async () => {
   ];
   await promisify(execFile)('unshare', [...namespaces, ROOT, work, node.bin], { timeout: 100_000 });
   out = Object.fromEntries(
-    ['panel', 'by-hand', ...SCRIPTS.map((_, i) => `scripts-${i + 1}`)].map((name) => [
+    ['panel', 'by-hand', 'base', ...SCRIPTS.map((_, i) => `scripts-${i + 1}`)].map((name) => [
       name,
       readFileSync(join(work, 'out', name), 'utf8'),
     ]),
@@ -87,6 +89,11 @@ describe('README', () => {
       disk_mb: expect.any(Number),
       memory_mb: expect.any(Number),
     });
+  });
+
+  it('lists the bases that are kept', () => {
+    expect(BASE).toBe('dtc-xen base list');
+    expect(out['base']).toMatch(/no base|none/i);
   });
 
   it('calls from a script with curl', () => {
