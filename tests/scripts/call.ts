@@ -38,10 +38,20 @@ export function mountsBelow(folder: string): string[] {
     .filter((path) => path.startsWith(folder));
 }
 
-/** Loop devices over files of a folder. */
+/**
+ * Loop devices over files of a folder that stay. Any program of this machine that makes a private mount namespace meanwhile
+ * holds a copy of its mounts for as long as it runs, and with it their loop devices: for those this waits.
+ */
 export function loopsOver(folder: string): string[] {
-  const { stdout } = spawnSync('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE'], {
-    encoding: 'utf8',
-  });
-  return stdout.split('\n').filter((path) => path.startsWith(folder));
+  const list = () =>
+    spawnSync('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE'], { encoding: 'utf8' })
+      .stdout.split('\n')
+      .filter((path) => path.startsWith(folder));
+  const until = Date.now() + 20_000;
+  let found = list();
+  while (found.length > 0 && Date.now() < until) {
+    spawnSync('sleep', ['0.2']);
+    found = list();
+  }
+  return found;
 }
