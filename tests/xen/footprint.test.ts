@@ -9,7 +9,7 @@ import { note } from './report.ts';
 const LIMIT_MIB = 96;
 const GUESTS = 10;
 const CLIENTS = 20;
-const CALLS_EACH = 10;
+const CALLS_EACH = 3;
 
 const PID = 'systemctl show -p MainPID --value dtc-xen-agent';
 const memory_mib = async (field: 'VmRSS' | 'VmHWM') =>
@@ -52,7 +52,7 @@ describe('footprint', () => {
     expect(peak_mib).toBeLessThanOrEqual(LIMIT_MIB);
   });
 
-  it(`CPU time when idle, with ${GUESTS} guests sampled`, async () => {
+  it.runIf(process.env['XEN_TEST_LONG'])(`CPU time when idle, with ${GUESTS} guests sampled`, async () => {
     await dom0(`
       for i in $(seq ${GUESTS}); do
         printf 'name="xen%d"\\ntype="pv"\\nkernel="/var/cache/dtc-xen-lab/vmlinuz"\\nmemory=64\\nvif=["bridge=xenbr0"]\\n' $((700 + i)) >/root/idle.cfg

@@ -8,9 +8,9 @@ const common = {
   pool: 'forks' as const,
 };
 
-/** Both share the machine at first; then each has it alone, the one that reboots it last. */
-const only = process.env['XEN_ONLY'];
-const phases = [['life', 'failures'], ['drivers'], ['footprint'], ['outage']]
+const { XEN_ONLY: only, XEN_TEST_LONG: long } = process.env;
+/** Two share the machine at first; then each has it alone, the one that reboots it last. */
+const phases = [['life', 'failures'], ['drivers'], ['footprint'], long ? ['bootstrap'] : [], ['outage']]
   .map((names) => names.filter((name) => !only || only.split(',').includes(name)))
   .filter((names) => names.length > 0);
 
