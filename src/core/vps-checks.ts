@@ -1,6 +1,7 @@
 import { AgentError } from './errors.ts';
 import type { Disk, DiskStore, GuestCounters, Hypervisor, ImageType, Samples, VpsDisks } from './ports.ts';
 import { domainPhase, type VpsId } from './vps.ts';
+import { whenSettled } from './when-settled.ts';
 
 /** What an admin does about a domain that is there, by its phase. */
 const ADVICE = {
@@ -113,12 +114,16 @@ export async function requireBothDisks(
 }
 
 /**
- * Makes sure that nothing on the node holds the disks open.
+ * Makes sure that nothing on the node holds the disks of a kind open.
  *
  * @throws AgentError disks_in_use
  */
-export function requireUnused(vps: VpsId, disks: VpsDisks, cannot: string): void {
-  for (const disk of [disks.root, disks.swap]) {
+export async function requireUnused(store: DiskStore, vps: VpsId, cannot: string): Promise<void> {
+  const { root, swap } = await whenSettled(
+    () => store.find(vps),
+    (disks) => [disks.root, disks.swap].some((disk) => disk?.in_use),
+  );
+  for (const disk of [root, swap]) {
     if (disk?.in_use) {
       throw new AgentError(
         'disks_in_use',

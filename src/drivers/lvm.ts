@@ -3,6 +3,7 @@ import { AgentError } from '../core/errors.ts';
 import type { Disk, DiskStore, RootDisk, RootRole } from '../core/ports.ts';
 import type { Finished, Runner } from '../core/runner.ts';
 import type { VpsId } from '../core/vps.ts';
+import { whenSettled } from '../core/when-settled.ts';
 import { createLvmReports, type Volume, type VolumeGroup } from './lvm-group.ts';
 import { hasSignature, ROOT_ROLES, rootName, vpsOfRoot } from './root-names.ts';
 import { lastWords } from './run.ts';
@@ -57,6 +58,12 @@ export function createLvm({
   const inUse = (group: string, name: string, what: string) =>
     new AgentError('disks_in_use', `${group}/${name} was not removed: ${what}.`);
 
+  const volumesAtRest = (group: string, names: readonly string[]) =>
+    whenSettled(
+      () => volumes(group),
+      (there) => names.some((name) => there.get(name)?.open),
+    );
+
   /** Refuses where something holds the volume open, or a snapshot hangs on it, which LVM would delete along with it. */
   function requireRemovable(group: string, there: Map<string, Volume>, name: string): void {
     if (there.get(name)?.open)
@@ -72,7 +79,7 @@ export function createLvm({
   }
 
   async function removeVolume(group: string, name: string): Promise<void> {
-    const there = await volumes(group);
+    const there = await volumesAtRest(group, [name]);
     if (!there.has(name)) return;
     requireRemovable(group, there, name);
     const removed = await change('lvremove', ['-y', `${group}/${name}`]);
@@ -151,7 +158,7 @@ export function createLvm({
     async remove(vps) {
       const group = await groupName();
       const all = [names(vps).swap, ...ROOT_ROLES.map((role) => rootName(vps, role))];
-      const there = await volumes(group);
+      const there = await volumesAtRest(group, all);
       for (const name of all) requireRemovable(group, there, name);
       for (const name of all) if (there.has(name)) await removeVolume(group, name);
     },

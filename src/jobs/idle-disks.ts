@@ -28,7 +28,7 @@ export async function idleDisks(
   cannot: string,
 ): Promise<IdleDisks> {
   const found = await requireBothDisks(disks, vps, type, cannot);
-  requireUnused(vps, found, cannot);
+  await requireUnused(disks[found.type], vps, cannot);
   await requireStopped(hypervisor, vps, cannot);
   return { type, root: found.root.path, swap: found.swap.path };
 }

@@ -30,8 +30,7 @@ export default defineOperation({
         `killVPS: ${vps.name} has ${other.type} disks, and imagetype is ${imagetype}; nothing was touched.`,
       );
     }
-    const there = await store.find(vps);
-    requireUnused(vps, there, 'cannot be deleted');
+    await requireUnused(store, vps, 'cannot be deleted');
     await store.remove(vps);
     await systems.forget(vps);
     await guests.remove(vps);

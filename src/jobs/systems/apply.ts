@@ -2,6 +2,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { DiskStore, GuestConfigStore, GuestFile, Hypervisor, RootDisks } from '../../core/ports.ts';
 import type { VpsId } from '../../core/vps.ts';
 import { requireStopped } from '../../core/vps-checks.ts';
+import { whenSettled } from '../../core/when-settled.ts';
 import { nextMove, type Places } from './moves.ts';
 import type { NamingRecord, SystemRecords } from './record.ts';
 
@@ -24,7 +25,10 @@ const sameFile = (a: GuestFile | undefined, b: GuestFile | null) =>
 /** Makes sure that nothing has a root disk of the VPS, and tells which there are. */
 async function idleRoots({ hypervisor, store }: ApplyDeps, vps: VpsId): Promise<RootDisks> {
   await requireStopped(hypervisor, vps, CANNOT);
-  const disks = await store.roots(vps);
+  const disks = await whenSettled(
+    () => store.roots(vps),
+    (roots) => Object.values(roots).some(({ in_use }) => in_use),
+  );
   for (const disk of Object.values(disks)) {
     if (!disk.in_use) continue;
     throw new AgentError(

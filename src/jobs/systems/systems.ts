@@ -6,6 +6,7 @@ import type { DiskStore, GuestConfigStore, Hypervisor, ImageType, VpsLocks } fro
 import type { Systems } from '../../core/systems.ts';
 import type { VpsId } from '../../core/vps.ts';
 import { findIfThere, requireStopped } from '../../core/vps-checks.ts';
+import { whenSettled } from '../../core/when-settled.ts';
 import { applyNames } from './apply.ts';
 import { chooseMode } from './choose.ts';
 import { createSystemRecords, type NamingRecord } from './record.ts';
@@ -112,7 +113,10 @@ export function createSystems(options: SystemsOptions): Systems {
         throw new AgentError('not_found', `${vps.name} ${cannot}: it has no old system; ${why}.`);
       }
       await requireStopped(hypervisor, vps, cannot);
-      const { current, old } = await store.roots(vps);
+      const { current, old } = await whenSettled(
+        () => store.roots(vps),
+        (roots) => [roots.current, roots.old].some((disk) => disk?.in_use),
+      );
       for (const disk of [current, old]) {
         if (!disk?.in_use) continue;
         throw new AgentError(

@@ -1,0 +1,17 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const SETTLE_MS = 3_000;
+const POLL_MS = 200;
+
+/**
+ * What `look` finds, once it is not in use, or still is after some seconds: udev opens a disk for a moment whenever a writer
+ * has closed it, to see what is on it now.
+ */
+export async function whenSettled<T>(look: () => Promise<T>, inUse: (found: T) => boolean): Promise<T> {
+  const end = performance.now() + SETTLE_MS;
+  for (;;) {
+    const found = await look();
+    if (!inUse(found) || performance.now() >= end) return found;
+    await sleep(POLL_MS);
+  }
+}
