@@ -1,6 +1,6 @@
 // The suite's report: a table of what was done, with the figures that tests note down.
 import { appendFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
-import type { Reporter, TestCase } from 'vitest/node';
+import type { Reporter, TestCase, TestModule, TestSuite } from 'vitest/node';
 
 const FIGURES = process.env['XEN_FIGURES'] ?? '';
 
@@ -32,10 +32,17 @@ export default class TableReporter implements Reporter {
       process.stdout.write(`\n${error.stack ?? error.message}\n${error.diff ?? ''}\n`);
   }
 
-  onTestRunEnd(
-    modules: readonly { errors(): readonly { message: string }[] }[],
-    unhandled: readonly { message: string }[],
-  ): void {
+  /** A hook that failed: all steps of its suite are left out. */
+  onTestSuiteResult(suite: TestSuite): void {
+    for (const error of suite.errors()) {
+      this.#failed += 1;
+      process.stdout.write(
+        `\nbefore or after the steps of '${suite.name}': ${error.stack ?? error.message}\n`,
+      );
+    }
+  }
+
+  onTestRunEnd(modules: readonly TestModule[], unhandled: readonly { message: string }[]): void {
     const others = [...modules.flatMap((module) => module.errors()), ...unhandled];
     for (const { message } of others) process.stdout.write(`outside of any step: ${message}\n`);
     const figures = existsSync(FIGURES) ? readFileSync(FIGURES, 'utf8').trim().split('\n') : [];
