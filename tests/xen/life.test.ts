@@ -1,11 +1,23 @@
 // The life of a VPS, as a panel leads it, on real Xen and real LVM.
 import { afterAll, describe, expect, it } from 'vitest';
 import { inOrder } from './in-order.ts';
-import { Console, consoleShows, dom0, dom0Succeeds, domid, jobEnd, modern, panel, until } from './node.ts';
+import {
+  Console,
+  consoleCount,
+  consoleShows,
+  dom0,
+  dom0Succeeds,
+  domid,
+  jobEnd,
+  modern,
+  panel,
+  until,
+} from './node.ts';
 
 const vpsname = 'xen01';
 const IP = '10.0.2.101';
 const PASSWORD = `geheim"$1'\\x`;
+const PROMPT = 'xen01 login:';
 const MIB_SECTORS = 2048;
 
 interface Row {
@@ -100,7 +112,7 @@ describe('the life of a VPS', () => {
 
   it('startVPS: the login prompt on the console, the address answers, the root password of the call logs in', async () => {
     expect(await panel('startVPS', { vpsname })).toEqual(['OK', 'Started xen01']);
-    await consoleShows(vpsname, 'xen01 login:');
+    await consoleShows(vpsname, PROMPT);
     first_domid = (await domid(vpsname)) ?? 0;
     expect(await dom0Succeeds(`ping -c 3 -W 5 ${IP}`)).toBe(true);
     guest = new Console(vpsname);
@@ -154,13 +166,14 @@ describe('the life of a VPS', () => {
 
   it('reboot from inside: a new domain id; the differences sampled add up to what the new domain has', async () => {
     const before = (await rowsUntilNow()).at(-1);
+    const prompts = await consoleCount(vpsname, PROMPT);
     guest.type('systemctl reboot');
     const second = await until('a new domain', 120, async () => {
       const now = await domid(vpsname);
       return now !== undefined && now > first_domid ? now : undefined;
     });
     guest.close();
-    await consoleShows(vpsname, 'xen01 login:', 2);
+    await consoleShows(vpsname, PROMPT, prompts + 1);
     expect(second).toBeGreaterThan(first_domid);
     const rows = await rowsUntilNow();
     for (const name of ['net_inbytes', 'net_outbytes', 'filesystem_sectors', 'swap_sectors']) {

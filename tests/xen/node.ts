@@ -106,16 +106,15 @@ export async function install(vpsname: string, ostype: string, more: Params = {}
   return jobEnd(vpsname);
 }
 
-/** The log of a guest's console, as xenconsoled keeps it; the boots of all its domains. */
-export const consoleLog = (name: string) => dom0(`cat /var/log/xen/console/guest-${name}.log`);
+/** How often a guest's console has shown a text, over the boots of all its domains. */
+export const consoleCount = async (name: string, text: string) =>
+  Number(await dom0(`grep -a -o '${text}' /var/log/xen/console/guest-${name}.log | wc -l`));
 
 /** Waits until a guest's console has shown a text `times` times. */
 export async function consoleShows(name: string, text: string, times = 1, limit_s = 240): Promise<void> {
-  const file = `/var/log/xen/console/guest-${name}.log`;
-  await until(`'${text}' on the console of ${name}`, limit_s, async () => {
-    const count = await dom0(`grep -a -o '${text}' ${file} | wc -l`);
-    return Number(count) >= times ? true : undefined;
-  });
+  await until(`'${text}' on the console of ${name}`, limit_s, async () =>
+    (await consoleCount(name, text)) >= times ? true : undefined,
+  );
 }
 
 /** Somebody at a guest's console. */
