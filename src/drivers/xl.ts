@@ -19,6 +19,7 @@ export interface XlOptions {
   readonly create_timeout_ms?: number;
   /** For `xl shutdown`, which itself waits 60 s for the guest's acknowledgement. */
   readonly shutdown_timeout_ms?: number;
+  /** For each of two tries at `xl destroy`, which itself waits up to 10 s for a device and 40 s for its hotplug script. */
   readonly destroy_timeout_ms?: number;
   /** How long a domain that should be going may stay in a phase that is not one of going. */
   readonly settle_ms?: number;
@@ -44,7 +45,7 @@ export function createXl({
   ask_timeout_ms = 20_000,
   create_timeout_ms = 150_000,
   shutdown_timeout_ms = 75_000,
-  destroy_timeout_ms = 50_000,
+  destroy_timeout_ms = 60_000,
   settle_ms = 5_000,
 }: XlOptions): Hypervisor {
   const xl = (command: string, args: readonly string[], timeout_ms: number): Promise<Finished> =>
@@ -191,7 +192,11 @@ export function createXl({
 
     async destroy(vps, wait_ms) {
       const domain = await requireDomain(vps);
-      const { failure } = await change(vps, 'destroy', [domainName(vps)], destroy_timeout_ms);
+      const destroy = () => change(vps, 'destroy', [domainName(vps)], destroy_timeout_ms);
+      const first = await destroy();
+      // One that was killed leaves the domain paused, with some of its devices gone: a second one ends it.
+      const hung = first.failure?.code === 'program_timeout' && first.there?.domid === domain.domid;
+      const { failure } = hung ? await destroy() : first;
       // A destroy while Xen tears the domain down already fails, though the domain goes (transcript 209).
       await waitUntilGone(vps, domain, wait_ms, (phase) =>
         phase === 'stopping' || phase === 'paused' ? undefined : failure,

@@ -132,6 +132,15 @@ describe('xl destroy', () => {
     await xl.destroy(xen01, 5_000);
   });
 
+  it('tries again after a destroy that hung, whose domain stays paused', async () => {
+    const { xl, asked } = scriptedXl(
+      [row(2, '-b----'), row(2, '--p---'), ''],
+      '[ "$(grep -c destroy asked)" = 2 ] || exec sleep 60',
+    );
+    await xl.destroy(xen01, 5_000);
+    expect(asked()).toEqual(['list', 'destroy xen01', 'list', 'destroy xen01', 'list']);
+  });
+
   it('tells a failure where the domain shows no sign of going', async () => {
     const { xl } = scriptedXl([row(2, '-b----')], 'echo "libxl: error: libxl.c:1:f: no" >&2; exit 1');
     await expect(xl.destroy(xen01, 5_000)).rejects.toMatchObject({
