@@ -25,6 +25,7 @@ import { createPasswordFile } from './drivers/htpasswd.ts';
 import { createPasswordHasher } from './drivers/htpasswd-hash.ts';
 import { createLvm } from './drivers/lvm.ts';
 import { createRunner } from './drivers/run.ts';
+import { createServiceManager, type ServiceManager } from './drivers/service-manager.ts';
 import { createTemplates } from './drivers/templates.ts';
 import { createXl } from './drivers/xl.ts';
 import { fsckPlan } from './jobs/fsck.ts';
@@ -54,6 +55,19 @@ export interface AppOptions {
 /** The agent's log: JSON lines on standard output, for journald. */
 export function createLog(config: Pick<Config, 'log_level'>): Logger {
   return pino({ level: config.log_level, base: null, formatters: { level: (level) => ({ level }) } });
+}
+
+/** What systemd is told of the daemon; `env` is this process's. */
+export function createService(
+  { program_path: path }: Config,
+  log: Logger,
+  env: NodeJS.ProcessEnv,
+): ServiceManager {
+  return createServiceManager({
+    runner: createRunner({ path }),
+    env,
+    onTrouble: (what, err) => log.error(err === undefined ? {} : { err }, what),
+  });
 }
 
 /** The drivers, behind their ports; nothing runs yet. */
@@ -148,8 +162,13 @@ async function makeFolders(config: Config): Promise<void> {
 
 /** The running daemon. */
 export interface Agent {
-  /** Reads the certificate anew; connections stay. */
-  reload(): Promise<void>;
+  /** Where it listens. */
+  readonly address: string;
+  readonly port: number;
+  /** Reads the certificate anew; connections stay. False where the old one stays in use. */
+  reload(): Promise<boolean>;
+  /** Whether it answers a request, now. */
+  healthy(): Promise<boolean>;
   /** Takes no new calls, lets running ones finish, and ends; jobs go on. */
   close(): Promise<void>;
 }
@@ -215,9 +234,10 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
   log.info({ address, port, pid: process.pid }, 'listening');
 
   return {
-    async reload() {
-      await server.reload();
-    },
+    address,
+    port,
+    reload: server.reload,
+    healthy: server.healthy,
     async close() {
       log.info('stopping: no new calls; jobs go on');
       clearInterval(recovery);

@@ -1,7 +1,17 @@
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import { type Agent, baseByHand, callByHand, createLog, runJobHere, startAgent } from './app.ts';
+import {
+  type Agent,
+  baseByHand,
+  callByHand,
+  createLog,
+  createService,
+  runJobHere,
+  startAgent,
+} from './app.ts';
 import { ConfigError, loadConfig } from './config/load.ts';
+
+type Service = ReturnType<typeof createService>;
 
 const DEFAULT_CONFIG = '/etc/dtc-xen/dtc-xen.conf';
 
@@ -33,19 +43,34 @@ function parse(argv: readonly string[]) {
   });
 }
 
+const listening = ({ address, port }: Agent) => `Listening on ${address}, port ${port}`;
+
+async function reload(agent: Agent, service: Service): Promise<void> {
+  await service.reloading();
+  const done = await agent.reload();
+  await service.ready(
+    done ? listening(agent) : `${listening(agent)}; the new certificate cannot be used, see the log`,
+  );
+}
+
 async function serve(config_file: string): Promise<number> {
   const config = loadConfig(config_file);
   const log = createLog(config);
+  const service = createService(config, log, process.env);
   let agent: Agent | undefined;
   // From the start: a reload that comes too early must not end the agent, as SIGHUP does by itself.
-  process.on('SIGHUP', () => void agent?.reload());
+  process.on('SIGHUP', () => void (agent && reload(agent, service)));
   try {
     agent = await startAgent({ config, config_file, log });
   } catch (error) {
     log.fatal({ err: error }, 'the agent cannot start');
     return 1;
   }
-  await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+  const ended = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+  await service.ready(listening(agent));
+  service.watch(agent.healthy);
+  await ended;
+  await service.stopping();
   await agent.close();
   return 0;
 }

@@ -68,6 +68,8 @@ export interface HttpServer {
   close(limit_ms?: number): Promise<void>;
   /** Takes a new certificate into use; connections stay. One that cannot be used leaves the old one: false. */
   reload(): Promise<boolean>;
+  /** Whether a request comes through: it is handed in behind the connections, of which a flood may leave none. */
+  healthy(): Promise<boolean>;
 }
 
 const SOAP_PATHS = ['/', '/soap'];
@@ -228,6 +230,10 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
         log.error({ err: error }, 'the new certificate cannot be used; the old one stays in use');
         return false;
       }
+    },
+    async healthy() {
+      if (!app?.server.listening) return false;
+      return (await app.inject('/healthz')).statusCode === 200;
     },
   };
 }
