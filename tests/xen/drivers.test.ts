@@ -13,11 +13,14 @@ import { dom0 } from './node.ts';
 import { note } from './report.ts';
 
 const HERE = import.meta.dirname;
+const ON_FAKE = 'the contract on the fake node';
 const fake = new Map<string, number>();
 
-describe('the contract on the fake node', () => {
+describe(ON_FAKE, () => {
   afterEach(({ task }) => {
-    fake.set(`${task.suite?.name} > ${task.name}`, expect.getState().assertionCalls);
+    const path = [task.name];
+    for (let { suite } = task; suite && suite.name !== ON_FAKE; suite = suite.suite) path.unshift(suite.name);
+    fake.set(path.join(' > '), expect.getState().assertionCalls);
   });
   describeDiskStore('a node', 'lvm', openFakeNode);
   describeDiskStore('a node', 'vbd', openFakeNode);
@@ -52,6 +55,7 @@ async function runInDom0(): Promise<Outcome[]> {
 describe('the contract on real Xen', () => {
   it('holds, test by test, with as many assertions as on the fake node', async () => {
     const outcomes = await runInDom0();
+    expect(outcomes).toHaveLength(fake.size);
     const failed = outcomes.filter(({ error }) => error !== undefined);
     expect(failed.map(({ name, error }) => `${name}: ${error}`)).toEqual([]);
     expect(Object.fromEntries(outcomes.map(({ name, assertions }) => [name, assertions]))).toEqual(

@@ -91,7 +91,7 @@ describe('the life of a VPS', () => {
   it('reinstallVPSos: a transient unit installs; nothing stays mounted; configuration and autostart link are there', async () => {
     const answer = await panel('reinstallVPSos', {
       vpsname: '01',
-      ostype: 'trixie-tarball',
+      ostype: 'image-trixie',
       ramsize: 256,
       password: PASSWORD,
       nics: IP,

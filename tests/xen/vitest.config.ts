@@ -10,7 +10,14 @@ const common = {
 
 const { XEN_ONLY: only, XEN_TEST_LONG: long } = process.env;
 /** Two share the machine at first; then each has it alone, the one that reboots it last. */
-const phases = [['life', 'failures'], ['drivers'], ['footprint'], long ? ['bootstrap'] : [], ['outage']]
+const phases = [
+  ['life', 'failures'],
+  ['drivers'],
+  ['footprint'],
+  long ? ['bootstrap'] : [],
+  ['systems'],
+  ['outage'],
+]
   .map((names) => names.filter((name) => !only || only.split(',').includes(name)))
   .filter((names) => names.length > 0);
 

@@ -16,7 +16,6 @@ export interface Outcome {
 type Work = (...values: never[]) => unknown;
 type Hook = 'beforeAll' | 'afterAll' | 'beforeEach' | 'afterEach';
 interface Suite {
-  readonly name: string;
   readonly hooks: Record<Hook, Work[]>;
   readonly tests: { readonly name: string; readonly work: Work }[];
 }
@@ -30,32 +29,44 @@ export const expect = Object.assign((value: unknown, message?: string) => {
   return chai.expect(value, message);
 }, chai.expect);
 
-/** A flat suite. */
+/** The names of the suites that are being described, the outermost first. */
+const path: string[] = [];
+
+/** A suite. One within another names its tests, and has its hooks: it can have none of its own. */
 export function describe(name: string, ...rest: unknown[]): void {
-  suites.push({ name, hooks: { beforeAll: [], afterAll: [], beforeEach: [], afterEach: [] }, tests: [] });
+  path.push(name);
+  if (path.length === 1)
+    suites.push({ hooks: { beforeAll: [], afterAll: [], beforeEach: [], afterEach: [] }, tests: [] });
   (rest.at(-1) as () => void)();
+  path.pop();
 }
 
 const suite = () => suites.at(-1) as Suite;
-const hook = (kind: Hook) => (work: Work) => void suite().hooks[kind].push(work);
+const hook = (kind: Hook) => (work: Work) => {
+  if (path.length !== 1) throw new Error(`${kind} in a suite within another: ${path.join(' > ')}`);
+  suite().hooks[kind].push(work);
+};
 export const beforeAll = hook('beforeAll');
 export const afterAll = hook('afterAll');
 export const beforeEach = hook('beforeEach');
 export const afterEach = hook('afterEach');
 
 /** A test; `each` makes one of every row, whose first value stands for %s. */
-export const it = Object.assign((name: string, work: Work) => void suite().tests.push({ name, work }), {
-  each: (rows: readonly (readonly unknown[])[]) => (name: string, work: Work) => {
-    for (const row of rows) it(name.replace('%s', String(row[0])), () => work(...(row as never[])));
+export const it = Object.assign(
+  (name: string, work: Work) => void suite().tests.push({ name: [...path, name].join(' > '), work }),
+  {
+    each: (rows: readonly (readonly unknown[])[]) => (name: string, work: Work) => {
+      for (const row of rows) it(name.replace('%s', String(row[0])), () => work(...(row as never[])));
+    },
   },
-});
+);
 
 const failure = (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error));
 
 /** Runs everything that was described, in order. `told` hears of every end. */
 export async function runTests(told: (outcome: Outcome) => void): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
-  for (const { name, hooks, tests } of suites) {
+  for (const { hooks, tests } of suites) {
     for (const work of hooks.beforeAll) await work();
     for (const test of tests) {
       const started = performance.now();
@@ -70,7 +81,7 @@ export async function runTests(told: (outcome: Outcome) => void): Promise<Outcom
       }
       const seconds = (performance.now() - started) / 1000;
       const outcome = {
-        name: `${name} > ${test.name}`,
+        name: test.name,
         assertions,
         seconds,
         ...(error === undefined ? {} : { error }),
