@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type Logger, pino } from 'pino';
+import { createPasswords } from './app-setup.ts';
 import { type BaseKeeper, createBases } from './base/bases.ts';
 import { baseCommand } from './base/command.ts';
 import { createNightlyRefresh, nightlyTime } from './base/nightly.ts';
@@ -10,7 +11,7 @@ import { debianSystem } from './core/bases.ts';
 import type { Ports } from './core/context.ts';
 import { createDispatch } from './core/dispatch.ts';
 import { AgentError, asAgentError, errorFields } from './core/errors.ts';
-import type { FileLocks } from './core/ports.ts';
+import type { FileLocks, PasswordFile } from './core/ports.ts';
 import { createRegistry } from './core/registry.ts';
 import type { Runner } from './core/runner.ts';
 import { createAccounts } from './drivers/accounts.ts';
@@ -21,8 +22,6 @@ import { createFileLocks, createVpsLocks } from './drivers/flock.ts';
 import { createGuestConfigs } from './drivers/guest-config.ts';
 import { createGuestRoots } from './drivers/guest-roots.ts';
 import { describeHost, guestKernel, hostFigures, nodeName } from './drivers/host.ts';
-import { createPasswordFile } from './drivers/htpasswd.ts';
-import { createPasswordHasher } from './drivers/htpasswd-hash.ts';
 import { createLvm } from './drivers/lvm.ts';
 import { createRunner } from './drivers/run.ts';
 import { createServiceManager, type ServiceManager } from './drivers/service-manager.ts';
@@ -74,7 +73,7 @@ export function createService(
 interface Drivers extends Omit<Ports, 'jobs' | 'samples'> {
   readonly runner: Runner;
   readonly file_locks: FileLocks;
-  readonly passwords: ReturnType<typeof createPasswordFile>;
+  readonly passwords: PasswordFile;
 }
 
 function createDrivers(config: Config, log: Logger): Drivers {
@@ -83,12 +82,7 @@ function createDrivers(config: Config, log: Logger): Drivers {
     onFinished: (call) => log.debug(call, 'program'),
   });
   const file_locks = createFileLocks(runner);
-  const passwords = createPasswordFile({
-    path: join(config.etc_dir, 'htpasswd'),
-    hasher: createPasswordHasher(runner, join(config.scripts_dir, 'dtc-xen-crypt')),
-    locks: file_locks,
-    lock_path: join(config.run_dir, 'htpasswd.lock'),
-  });
+  const passwords = createPasswords(config, runner, file_locks);
   const xen = {
     hypervisor: createXl({ runner }),
     disks: { lvm: createLvm({ runner, config }), vbd: createDiskFiles({ runner, config }) },

@@ -9,6 +9,7 @@ import {
   runJobHere,
   startAgent,
 } from './app.ts';
+import { setUpByHand } from './app-setup.ts';
 import { ConfigError, loadConfig } from './config/load.ts';
 
 type Service = ReturnType<typeof createService>;
@@ -18,6 +19,8 @@ const DEFAULT_CONFIG = '/etc/dtc-xen/dtc-xen.conf';
 const USAGE = `Usage: dtc-xen-agent [serve] [--config FILE]
        dtc-xen-agent call OPERATION [ARGUMENT]... [--config FILE]
        dtc-xen-agent base list | refresh [stale] | drop KEY...|all [--config FILE]
+       dtc-xen-agent config get KEY | set | take-over [--config FILE]
+       dtc-xen-agent passwd [USER] [--config FILE]
        dtc-xen-agent job FOLDER [--config FILE]
        dtc-xen-agent check-config [--config FILE]
 
@@ -26,6 +29,9 @@ call          do one operation here and now, as the admin, under the same locks;
               where the argument is -
 base          the bootstrapped systems that reinstalls are unpacked from: show them, make them anew (stale: where they are old,
               as every night), remove them when nobody uses them
+config        get prints a key's value; set reads KEY=value lines from standard input, and makes the file where there is
+              none; take-over makes it of what DTC-Xen left beside it
+passwd        set a SOAP user's password, the admin's without a name; it is read from standard input
 job           the process of a job that the agent started; not for people
 check-config  say whether the configuration file can be used
 
@@ -100,6 +106,10 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   if (command === 'base') {
     const code = await baseByHand({ config: loadConfig(config_file), words: args });
+    if (code !== 2) return code;
+  }
+  if (command === 'config' || command === 'passwd') {
+    const code = await setUpByHand(config_file, positionals);
     if (code !== 2) return code;
   }
   if (command === 'check-config' && args.length === 0) {

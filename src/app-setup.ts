@@ -1,0 +1,61 @@
+// The composition of what sets a node up: the configuration file and the SOAP users, without the daemon.
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { loadConfig } from './config/load.ts';
+import type { Config } from './config/schema.ts';
+import { AgentError } from './core/errors.ts';
+import type { FileLocks, PasswordFile } from './core/ports.ts';
+import type { Runner } from './core/runner.ts';
+import { sampleConfig } from './docs/sample-config.ts';
+import { createFileLocks } from './drivers/flock.ts';
+import { createPasswordFile } from './drivers/htpasswd.ts';
+import { createPasswordHasher } from './drivers/htpasswd-hash.ts';
+import { createRunner } from './drivers/run.ts';
+import { setupCommand } from './setup/command.ts';
+import { readTls } from './transport/tls.ts';
+
+/** The SOAP users' passwords, in etc_dir. */
+export function createPasswords(
+  { etc_dir, run_dir, scripts_dir }: Config,
+  runner: Runner,
+  locks: FileLocks,
+): PasswordFile {
+  return createPasswordFile({
+    path: join(etc_dir, 'htpasswd'),
+    hasher: createPasswordHasher(runner, join(scripts_dir, 'dtc-xen-crypt')),
+    locks,
+    lock_path: join(run_dir, 'htpasswd.lock'),
+  });
+}
+
+async function passwordsAlone(config_file: string): Promise<PasswordFile> {
+  const config = loadConfig(config_file);
+  await mkdir(config.run_dir, { recursive: true, mode: 0o711 });
+  const runner = createRunner({ path: config.program_path });
+  return createPasswords(config, runner, createFileLocks(runner));
+}
+
+/**
+ * Does `config get|set|take-over` or `passwd`, here and now. Returns the exit code, 2 where the words cannot be understood.
+ *
+ * @throws ConfigError
+ */
+export async function setUpByHand(config_file: string, words: readonly string[]): Promise<number> {
+  try {
+    const understood = await setupCommand(words, {
+      config_file,
+      sample: sampleConfig(),
+      readTls,
+      config: () => loadConfig(config_file),
+      passwords: () => passwordsAlone(config_file),
+      input: () => text(process.stdin),
+      print: (line) => void process.stdout.write(`${line}\n`),
+    });
+    return understood ? 0 : 2;
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    process.stderr.write(`${error.code}: ${error.message}\n`);
+    return 1;
+  }
+}

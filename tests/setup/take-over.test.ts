@@ -1,0 +1,206 @@
+// A node that DTC-Xen ran on: the files that its versions 0.3 to 0.5 wrote.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import { sampleConfig } from '../../src/docs/sample-config.ts';
+import { carryOver } from '../../src/setup/dtc-xen.ts';
+import { takeDtcXenOver } from '../../src/setup/take-over.ts';
+import { readTls } from '../../src/transport/tls.ts';
+
+const SOAP = `# This is the configuration file for the DTC soap server dtc-xen
+soap_server_host=node7.example.com
+soap_server_port=8090
+soap_server_pass_phrase=0123456789abcdef
+soap_server_dtcxen_user=panel
+soap_server_lvmname=lvm1
+soap_server_mount_point=/srv/mnt
+`;
+const SCRIPTS = `#!/bin/sh
+NODE_NUM=7
+DEBIAN_REPOS="http://mirror.example.com/debian"
+NETMASK=255.255.255.0
+NETWORK=192.0.2.0
+BROADCAST=192.0.2.255
+GATEWAY=192.0.2.1
+LVMNAME=other
+DEBIAN_RELEASE=etch
+KERNELNAME=vmlinuz-2.6.26-2-xen-amd64
+`;
+
+let folder: string;
+const at = (name: string) => join(folder, name);
+const put = (name: string, text: string) => writeFileSync(at(name), text, { mode: 0o600 });
+const read = (name: string) => readFileSync(at(name), 'utf8');
+const openssl = (args: string[], input = '') =>
+  execFileSync('openssl', args, { cwd: folder, input, stdio: ['pipe', 'pipe', 'ignore'] });
+const takeOver = () => takeDtcXenOver({ config_file: at('dtc-xen.conf'), sample: sampleConfig(), readTls });
+
+/** The three files of DTC-Xen's postinst: the key with a passphrase, the same without, the certificate. */
+function certificate(passphrase: string, bits = 2048): void {
+  put('passphrase', passphrase);
+  openssl(['genrsa', '-out', 'dtc-xen.cert.key', String(bits)]);
+  openssl([
+    'rsa',
+    '-aes128',
+    '-passout',
+    'file:passphrase',
+    '-in',
+    'dtc-xen.cert.key',
+    '-out',
+    'privkey.pem',
+  ]);
+  openssl([
+    'req',
+    '-new',
+    '-x509',
+    '-key',
+    'dtc-xen.cert.key',
+    '-subj',
+    '/CN=node7',
+    '-out',
+    'dtc-xen.cert.cert',
+  ]);
+}
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'dtc-xen-etc-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+describe('the files of DTC-Xen before 0.5', () => {
+  it("become the agent's configuration; its certificate goes on with its passphrase", async () => {
+    put('soap.conf', SOAP);
+    put('dtc_create_vps.conf.sh', SCRIPTS);
+    certificate('0123456789abcdef');
+    const users = 'panel:Xk1aDq0pYyKqs\nxen01:$apr1$x$y\n';
+    put('htpasswd', users);
+    const cert = read('dtc-xen.cert.cert');
+
+    const notes = await takeOver();
+
+    expect(loadConfig(at('dtc-xen.conf'))).toMatchObject({
+      node_name: 'node7.example.com',
+      listen_port: 8090,
+      cert_passphrase: '0123456789abcdef',
+      admin_user: 'panel',
+      provisioning_volgroup: 'lvm1',
+      provisioning_mount_point: '/srv/mnt',
+      debian_repo: 'http://mirror.example.com/debian',
+      debian_release: 'trixie',
+      NETMASK: '255.255.255.0',
+      BROADCAST: '192.0.2.255',
+      GATEWAY: '192.0.2.1',
+      KERNELPATH: '',
+    });
+    expect(notes).toContain('soap.conf: soap_server_lvmname is now provisioning_volgroup in dtc-xen.conf');
+    expect(notes).toContain('dtc_create_vps.conf.sh: KERNELNAME is not taken over: there is no such file');
+    expect(notes.join()).not.toContain('0123456789abcdef');
+    expect((await readTls(folder, '0123456789abcdef')).cert).toBe(cert);
+    expect(read('htpasswd')).toBe(users);
+    expect(readdirSync(folder)).toEqual(
+      expect.arrayContaining(['soap.conf.dtc-xen', 'dtc_create_vps.conf.sh.dtc-xen']),
+    );
+    expect(existsSync(at('soap.conf'))).toBe(false);
+    expect(statSync(at('dtc-xen.conf')).mode & 0o777).toBe(0o600);
+
+    const once = read('dtc-xen.conf');
+    expect(await takeOver()).toEqual([]);
+    expect(read('dtc-xen.conf')).toBe(once);
+  });
+});
+
+describe('dtc-xen.conf of DTC-Xen 0.5', () => {
+  const OLD = `# properties for soap_server.py
+listen_address=0.0.0.0
+listen_port=8089
+provisioning_volgroup=vg1
+# KERNELPATH=/boot/vmlinuz-2.6.26-2-xen-amd64
+KERNELPATH=/boot/vmlinuz-$(uname -r)
+INITRDPATH=/boot/initrd-that-is-gone
+BSDKERNELPATH=/boot/netbsd-INSTALL_XENU
+DEBIAN_RELEASE=lenny
+DEBIAN_REPOS="http://mirror.example.com:9999/debian/"
+made_up=1
+`;
+
+  it('keeps its lines; old names become new ones, and what cannot be understood a comment', async () => {
+    put('dtc-xen.conf', OLD);
+    const notes = await takeOver();
+    expect(read('dtc-xen.conf')).toBe(`# properties for soap_server.py
+listen_address=0.0.0.0
+listen_port=8089
+provisioning_volgroup=vg1
+# KERNELPATH=/boot/vmlinuz-2.6.26-2-xen-amd64
+#KERNELPATH=/boot/vmlinuz-$(uname -r)
+#INITRDPATH=/boot/initrd-that-is-gone
+#BSDKERNELPATH=/boot/netbsd-INSTALL_XENU
+#DEBIAN_RELEASE=lenny
+#DEBIAN_REPOS="http://mirror.example.com:9999/debian/"
+#made_up=1
+bsd_kernel_path=/boot/netbsd-INSTALL_XENU
+debian_repo=http://mirror.example.com:9999/debian/
+`);
+    expect(notes).toHaveLength(4);
+    expect(read('dtc-xen.conf.dtc-xen')).toBe(OLD);
+    loadConfig(at('dtc-xen.conf'));
+  });
+
+  it('goes before an older soap.conf that was left lying there', () => {
+    const { text } = carryOver({ config: 'provisioning_volgroup=vg1\n', soap: SOAP }, '', () => true);
+    expect(text).toContain('provisioning_volgroup=vg1\n');
+    expect(text).not.toContain('lvm1');
+    expect(text).toContain('admin_user=panel\n');
+  });
+});
+
+describe('the certificate', () => {
+  it('whose key has a passphrase that nobody knows: the open key is used', async () => {
+    certificate('forgotten');
+    expect(await takeOver()).toEqual(['privkey.pem could not be opened: dtc-xen.cert.key is used']);
+    await readTls(folder, '');
+    expect(read('privkey.pem.dtc-xen')).toContain('ENCRYPTED');
+  });
+
+  it('that is too weak for OpenSSL of today is set aside', async () => {
+    certificate('x', 512);
+    put('dtc-xen.conf', 'cert_passphrase=x\n');
+    const [note = ''] = await takeOver();
+    expect(note).toMatch(/key too small.*the first start makes a new self-signed certificate/);
+    expect(existsSync(at('dtc-xen.cert.cert'))).toBe(false);
+    expect(existsSync(at('privkey.pem'))).toBe(false);
+    expect(existsSync(at('dtc-xen.cert.cert.dtc-xen'))).toBe(true);
+  });
+});
+
+describe('the commands', () => {
+  const agent = (args: string[], input = '') => {
+    const program = join(import.meta.dirname, '../../src/main.ts');
+    const words = ['--import', import.meta.resolve('tsx'), program, ...args, '--config', at('dtc-xen.conf')];
+    const { status, stdout, stderr } = spawnSync(process.execPath, words, { input, encoding: 'utf8' });
+    return { status, stdout, stderr };
+  };
+
+  it('config set, config get, passwd', () => {
+    const settings = `etc_dir=${folder}\nrun_dir=${folder}/run\nstate_dir=${folder}/state\nadmin_user=panel\nprovisioning_mount_point=${folder}/mnt\n`;
+    const scripts = `scripts_dir=${join(import.meta.dirname, '../../scripts')}\n`;
+    expect(agent(['config', 'set'], settings + scripts)).toMatchObject({ status: 0 });
+    expect(agent(['config', 'get', 'admin_user'])).toMatchObject({ status: 0, stdout: 'panel\n' });
+    expect(agent(['config', 'get', 'no_such'])).toMatchObject({ status: 2 });
+    expect(agent(['passwd'], 'a secret\n').stdout).toBe('The SOAP password of panel is set.\n');
+    expect(read('htpasswd')).toMatch(/^panel:\$2y\$10\$/);
+    expect(agent(['passwd'], '')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('1 to 72 bytes'),
+    });
+  }, 60_000);
+
+  it('config set refuses what the agent could not start with, and changes nothing', () => {
+    put('dtc-xen.conf', 'listen_port=8089\n');
+    expect(agent(['config', 'set'], 'listen_port=99999\n')).toMatchObject({ status: 2 });
+    expect(agent(['config', 'set'], 'what is this\n')).toMatchObject({ status: 2 });
+    expect(read('dtc-xen.conf')).toBe('listen_port=8089\n');
+  }, 60_000);
+});
