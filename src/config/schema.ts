@@ -58,6 +58,9 @@ export const configSchema = z.strictObject({
     .describe('The SOAP user that may call everything.'),
   cert_passphrase: text('Passphrase of the private key /etc/dtc-xen/privkey.pem; empty where it has none.'),
   provisioning_volgroup: text('Volume group of the VPS disks; empty: the only one there is.'),
+  provisioning_thinpool: text(
+    'Thin pool in it that new VPS disks are made in (lvmthin(7)); empty: none, disks have room of their own.',
+  ),
   provisioning_mount_point: path(
     'Where roots are mounted while they are worked on, and NN.log is the install log.',
     '/var/lib/dtc-xen/mnt',

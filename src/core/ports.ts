@@ -43,6 +43,29 @@ export type RootRole = 'current' | 'new' | 'old' | 'passing';
 /** A root disk with what it is known by whatever its name: a volume's UUID, an image file's inode. */
 export interface RootDisk extends Disk {
   readonly identity: string;
+  /** Whether its removal gives room for new disks: not where it has room of its own, and they are made in a thin pool. */
+  readonly frees_room: boolean;
+}
+
+/** A whole system on a read-only thin volume that no guest has, for new root disks to be copies of. */
+export interface BaseVolume {
+  readonly name: string;
+  readonly size_bytes: number;
+}
+
+/** The volumes of bases in the thin pool. A name is `KEY.CONTENT`. Errors: `no_space`, `no_volume_group`, `program_*`. */
+export interface BaseVolumes {
+  /** Those that are whole. */
+  list(): Promise<readonly BaseVolume[]>;
+  /** Names of those that are being made, or that nobody finished. */
+  unfinished(): Promise<readonly string[]>;
+  /**
+   * Makes a volume, which is there when `fill` has put a file system onto the disk of that path. What an earlier attempt left
+   * goes first; nothing stays where it fails. One caller at a time for a name.
+   */
+  make(name: string, size_bytes: number, fill: (path: string) => Promise<unknown>): Promise<BaseVolume>;
+  /** Deletes a volume, whole or unfinished; gone already is fine, and copies of it stay as they are. */
+  remove(name: string): Promise<void>;
 }
 
 /** The root disks that are there. */
@@ -62,8 +85,11 @@ export interface DiskStore {
   free_mib(): Promise<number>;
   /** The VPS's root disks in all roles. */
   roots(vps: VpsId): Promise<RootDisks>;
-  /** Makes the root disk `new`, as large as the current one. Errors: `disks_missing`, `disks_exist`. */
-  createNew(vps: VpsId): Promise<Disk>;
+  /**
+   * Makes the root disk `new`, as large as the current one: empty, or a copy of a base that is no larger. Errors:
+   * `disks_missing`, `disks_exist`.
+   */
+  createNew(vps: VpsId, base?: BaseVolume): Promise<Disk>;
   /** Gives a root disk another role that none has. */
   renameRoot(vps: VpsId, from: RootRole, to: RootRole): Promise<void>;
   /** Deletes a root disk; gone already is fine. */

@@ -202,7 +202,7 @@ export function createDiskFiles({
         if (!disk) continue;
         // The inode alone: the number of the device may be another one after a reboot, and all images are in one folder.
         const { ino } = await stat(disk.path, { bigint: true });
-        found[role] = { ...disk, identity: `inode ${ino}` };
+        found[role] = { ...disk, identity: `inode ${ino}`, frees_room: true };
       }
       return found;
     },

@@ -4,8 +4,11 @@ import type { Runner } from '../core/runner.ts';
 import { bytesOf, type LvmReport, parseLvmReport } from './parse/lvm-report.ts';
 import { lastWords } from './run.ts';
 
-/** What LVM lets a volume group be called (lvm(8), VALID NAMES). */
-const VOLUME_GROUP = /^[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,126}$/;
+/** What LVM lets a volume group or a volume be called (lvm(8), VALID NAMES). */
+export const LVM_NAME = /^[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,126}$/;
+
+const VOLUME_FIELDS =
+  'lv_name,lv_uuid,lv_size,lv_device_open,origin,pool_lv,lv_attr,metadata_percent,lv_health_status';
 
 /** The volume group of the VPS disks, as `vgs` tells it. */
 export interface VolumeGroup {
@@ -22,6 +25,14 @@ export interface Volume {
   readonly open: boolean;
   /** Of a snapshot: the volume that it was made of. */
   readonly origin: string;
+  /** Of a thin volume: its pool; else empty. */
+  readonly pool: string;
+  /** Ten letters (lvs(8), lv_attr). */
+  readonly attr: string;
+  /** Of a thin pool that is active, else undefined. */
+  readonly metadata_percent: number | undefined;
+  /** What LVM finds wrong with it; empty: nothing. */
+  readonly health: string;
 }
 
 /** What LVM says of the one volume group. Errors: `no_volume_group`, `program_*`. */
@@ -67,7 +78,7 @@ export function createLvmReports({ runner, config, timeout_ms }: LvmReportOption
 
   const reports: LvmReports = {
     async volumeGroup() {
-      if (configured !== '' && !VOLUME_GROUP.test(configured)) throw noSuchGroup();
+      if (configured !== '' && !LVM_NAME.test(configured)) throw noSuchGroup();
       const { rows } = await report(
         'vg',
         'vg_name,vg_free,vg_extent_size',
@@ -98,17 +109,25 @@ export function createLvmReports({ runner, config, timeout_ms }: LvmReportOption
 
     async groupName() {
       if (configured === '') return (await reports.volumeGroup()).name;
-      if (!VOLUME_GROUP.test(configured)) throw noSuchGroup();
+      if (!LVM_NAME.test(configured)) throw noSuchGroup();
       return configured;
     },
 
     async volumes(group) {
-      const { rows } = await report('lv', 'lv_name,lv_uuid,lv_size,lv_device_open,origin', [group]);
-      const found = rows.map((fields): Volume => {
-        const { lv_name: name = '', lv_uuid: uuid = '', lv_device_open, origin = '' } = fields;
-        const open = lv_device_open === 'open';
-        return { name, uuid, size_bytes: bytesOf(fields, 'lv_size'), open, origin };
-      });
+      const { rows } = await report('lv', VOLUME_FIELDS, [group]);
+      const found = rows.map(
+        (fields): Volume => ({
+          name: fields['lv_name'] ?? '',
+          uuid: fields['lv_uuid'] ?? '',
+          size_bytes: bytesOf(fields, 'lv_size'),
+          open: fields['lv_device_open'] === 'open',
+          origin: fields['origin'] ?? '',
+          pool: fields['pool_lv'] ?? '',
+          attr: fields['lv_attr'] ?? '',
+          metadata_percent: fields['metadata_percent'] ? Number(fields['metadata_percent']) : undefined,
+          health: fields['lv_health_status'] ?? '',
+        }),
+      );
       return new Map(found.map((volume) => [volume.name, volume]));
     },
   };

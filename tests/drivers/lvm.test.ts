@@ -14,7 +14,10 @@ beforeEach(() => {
 afterEach(() => programs.cleanup());
 
 const lvm = (provisioning_volgroup = '') =>
-  createLvm({ runner: programs.runner, config: { provisioning_volgroup, dev_dir: '/dev' } });
+  createLvm({
+    runner: programs.runner,
+    config: { provisioning_volgroup, provisioning_thinpool: '', dev_dir: '/dev', run_dir: '/nowhere' },
+  });
 
 const report = (kind: 'lv' | 'vg', rows: readonly object[]) =>
   JSON.stringify({ report: [{ [kind]: rows }], log: [] });
@@ -89,12 +92,12 @@ describe('making volumes', () => {
     programs.addRecording('lvcreate');
     await lvm().create(xen01, { root_mb: 1000, swap_mb: 64 });
     expect(changes()).toEqual([
-      'lvcreate -y -W y -L 1000M -n xen01 data',
-      'lvcreate -y -W y -L 64M -n xen01swap data',
+      'lvcreate -y -W y -L 1048576000b -n xen01 data',
+      'lvcreate -y -W y -L 67108864b -n xen01swap data',
     ]);
     volumes({ lv_name: 'xen01' });
     await lvm().create(xen01, { root_mb: 1000, swap_mb: 64 });
-    expect(changes().slice(2)).toEqual(['lvcreate -y -W y -L 64M -n xen01swap data']);
+    expect(changes().slice(2)).toEqual(['lvcreate -y -W y -L 67108864b -n xen01swap data']);
   });
 
   it('makes none where there is no room for both', async () => {
@@ -122,14 +125,14 @@ describe('making volumes', () => {
       code: 'no_space',
     });
     expect(changes()).toEqual([
-      'lvcreate -y -W y -L 100M -n xen01 data',
-      'lvcreate -y -W y -L 64M -n xen01swap data',
+      'lvcreate -y -W y -L 104857600b -n xen01 data',
+      'lvcreate -y -W y -L 67108864b -n xen01swap data',
       'lvremove -y data/xen01',
     ]);
     await expect(lvm().create(xen01, { root_mb: 100, swap_mb: 64 })).rejects.toMatchObject({
       code: 'no_space',
     });
-    expect(changes().slice(3)).toEqual(['lvcreate -y -W y -L 64M -n xen01swap data']);
+    expect(changes().slice(3)).toEqual(['lvcreate -y -W y -L 67108864b -n xen01swap data']);
   });
 });
 
@@ -177,7 +180,10 @@ it('tells nonsense, failures and absence of LVM', async () => {
     message: 'vgs failed (exit code 5): /dev/mapper/control: open failed: Permission denied',
   });
   const bare = createSmallPrograms('');
-  const none = createLvm({ runner: bare.runner, config: { provisioning_volgroup: '', dev_dir: '/dev' } });
+  const none = createLvm({
+    runner: bare.runner,
+    config: { provisioning_volgroup: '', provisioning_thinpool: '', dev_dir: '/dev', run_dir: '/nowhere' },
+  });
   await expect(none.free_mib()).rejects.toMatchObject({ code: 'program_missing' });
   bare.cleanup();
 });

@@ -45,17 +45,7 @@ const NOT_HELD: Record<string, readonly string[]> = {
     ...['103', '107', '130', '131', '136', '145', '149', '152', '154', '156', '160', '173', '175', '180'],
   ],
   'xl info --numa is not part of the fake': ['031'],
-  'snapshots and thin pools are not part of the fake': [
-    '252',
-    '253',
-    '254',
-    '258',
-    '259',
-    '260',
-    '261',
-    '262',
-    '263',
-  ],
+  'snapshots of thick volumes are not part of the fake': ['252', '253', '254'],
   'the fake does not ask whose user runs it': ['036', '037', '038', '219', '220'],
   "a real kernel's messages; that the call does not end is tested below": ['171', '192'],
 };
@@ -297,6 +287,17 @@ describe('LVM', { timeout: 120_000 }, () => {
     expect(await call(node, ['lvremove', '-y', 'vg0/t1'])).toMatchObject({ exit: 0 });
     await hold('241', '242', '243', '244', '247', '248', '249', '250');
     expect(existsSync(join(node.dev_dir, 'vg0/t9'))).toBe(false);
+  });
+
+  it('makes thin pools, thin volumes and copies of them', async () => {
+    await hold('258', '259', '260', '261', '262', '263');
+    await call(node, ['lvremove', '-y', 'vg0/xen01']);
+    await hold('258');
+    await call(node, ['lvcreate', '-y', '-V', '96M', '--thinpool', 'pool', '-n', 'xen01', 'vg0']);
+    await hold('264', '265', '266', '267', '268', '269', '270', '271', '272', '273');
+    expect(existsSync(join(node.dev_dir, 'vg0/dtc-xen-base.k'))).toBe(false);
+    await hold('274', '275', '276', '277', '278');
+    expect(existsSync(join(node.dev_dir, 'vg0/xen01.new'))).toBe(true);
   });
 
   const reports = capture('lvm-reports.txt').matchAll(/^\$ ((?:lvs|vgs)\b.*)\n([\s\S]*?)\(exit (\d)\)$/gm);

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterEach, describe, expect, it } from 'vitest';
+import { describeBaseVolumes } from '../contract/drivers/base-volumes.contract.ts';
 import { describeDiskStore } from '../contract/drivers/disk-store.contract.ts';
-import { openFakeNode } from '../contract/drivers/fake-driver-node.ts';
+import { openFakeNode, openFakeThinNode } from '../contract/drivers/fake-driver-node.ts';
 import { describeHypervisor } from '../contract/drivers/hypervisor.contract.ts';
 import type { Outcome } from './contract/harness.ts';
 import { dom0 } from './node.ts';
@@ -23,7 +24,9 @@ describe(ON_FAKE, () => {
     fake.set(path.join(' > '), expect.getState().assertionCalls);
   });
   describeDiskStore('a node', 'lvm', openFakeNode);
+  describeDiskStore('a node', 'lvm-thin', openFakeThinNode);
   describeDiskStore('a node', 'vbd', openFakeNode);
+  describeBaseVolumes('a node', openFakeThinNode);
   describeHypervisor('a node', openFakeNode);
 });
 

@@ -10,9 +10,14 @@ const MIB = 1024 * 1024;
 const vps = parseVpsId('xen91') as VpsId;
 const neighbour = parseVpsId('xen910') as VpsId;
 
-/** What every {@link DiskStore} must do on a node. */
-export function describeDiskStore(name: string, type: ImageType, open: () => Promise<DriverNode>): void {
-  describe(`${type} disks on ${name}`, () => {
+/** What every {@link DiskStore} must do on a node; `lvm-thin` are volumes on a node whose configuration has a thin pool. */
+export function describeDiskStore(
+  name: string,
+  kind: ImageType | 'lvm-thin',
+  open: () => Promise<DriverNode>,
+): void {
+  const type = kind === 'vbd' ? 'vbd' : 'lvm';
+  describe(`${kind} disks on ${name}`, () => {
     let node: DriverNode;
     let disks: DiskStore;
     beforeAll(async () => {
@@ -100,7 +105,9 @@ export function describeDiskStore(name: string, type: ImageType, open: () => Pro
         await expect(disks.createNew(vps)).rejects.toMatchObject({ code: 'disks_exist' });
         await disks.removeRoot(vps, 'new');
         await disks.removeRoot(vps, 'new');
-        expect(Object.keys(await disks.roots(vps))).toEqual(['current']);
+        const { current: only, ...none } = await disks.roots(vps);
+        expect(none).toEqual({});
+        expect(only?.frees_room).toBe(true);
       });
 
       it('keep their identity and what is on them when their names change, and go with the VPS', async () => {

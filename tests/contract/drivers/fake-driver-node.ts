@@ -5,6 +5,14 @@ import { createRunner } from '../../../src/drivers/run.ts';
 import { createFakeNode, type FakeNode } from '../../fakes/fake-node.ts';
 import type { DriverNode } from './driver-node.ts';
 
+/** The same with a thin pool for its disks. */
+export async function openFakeThinNode(): Promise<DriverNode & { readonly fake: FakeNode }> {
+  const node = await openFakeNode();
+  const args = ['-y', '--type', 'thin-pool', '-L', '2G', '-n', 'pool', node.volume_group];
+  await node.runner.check({ label: 'lvcreate', program: 'lvcreate', args, timeout_ms: 20_000 });
+  return { ...node, config: { ...node.config, provisioning_thinpool: 'pool' } };
+}
+
 /** Opens the fake node as a {@link DriverNode}; its guests need no system to boot. */
 export async function openFakeNode(): Promise<DriverNode & { readonly fake: FakeNode }> {
   const fake = await createFakeNode();
@@ -16,6 +24,7 @@ export async function openFakeNode(): Promise<DriverNode & { readonly fake: Fake
       `dev_dir=${fake.dev_dir}`,
       `proc_dir=${fake.proc_dir}`,
       `xen_dir=${xen_dir}`,
+      `run_dir=${join(fake.root, 'run')}`,
       `provisioning_mount_point=${join(fake.root, 'mnt')}`,
     ].join('\n'),
   );

@@ -1,7 +1,10 @@
+import { describeBaseVolumes } from './base-volumes.contract.ts';
 import { describeDiskStore } from './disk-store.contract.ts';
-import { openFakeNode } from './fake-driver-node.ts';
+import { openFakeNode, openFakeThinNode } from './fake-driver-node.ts';
 import { describeHypervisor } from './hypervisor.contract.ts';
 
 describeDiskStore('the fake node', 'lvm', openFakeNode);
+describeDiskStore('the fake node', 'lvm-thin', openFakeThinNode);
 describeDiskStore('the fake node', 'vbd', openFakeNode);
+describeBaseVolumes('the fake node', openFakeThinNode);
 describeHypervisor('the fake node', openFakeNode);

@@ -1,7 +1,9 @@
 // The fake lvs and vgs: reports as JSON and as tables.
+import { statSync } from 'node:fs';
 import { indented, lvmArguments } from './lvm-arguments.mjs';
 import { reportSize } from './lvm-sizes.mjs';
-import { EXTENT, extents, freeExtents, nodePath, splitName } from './lvm-volumes.mjs';
+import { isPool, isThin } from './lvm-thin.mjs';
+import { contentPath, EXTENT, extents, freeExtents, nodePath, splitName } from './lvm-volumes.mjs';
 import { isOpen } from './open-files.mjs';
 import { err, NotKnown, out, withState } from './store.mjs';
 
@@ -10,15 +12,46 @@ const size = (heading, bytes) =>
   text(heading, (row, { units, suffix }) => reportSize(bytes(row), units, suffix), true);
 const empty = (heading, width = 0) => ({ ...text(heading, () => ''), width });
 
+/** What of a volume's file is not a hole. */
+const written = (root, lv) => statSync(contentPath(root, lv)).blocks * 512;
+const percent = (part, whole) => ((100 * part) / whole).toFixed(2);
+
+function attributes({ lv, vg, open }) {
+  if (lv.hidden) return lv.hidden;
+  const state = `${lv.active ? 'a' : '-'}${open ? 'o' : '-'}`;
+  if (isPool(lv)) return `twi-${state}t${lv.no_zeroing ? '-' : 'z'}--`;
+  if (!isThin(lv)) return `-wi-${state}----`;
+  const zeroes = vg.lvs.find(({ name }) => name === lv.pool)?.no_zeroing ? '-' : 'z';
+  return `V${lv.read_only ? 'r' : 'w'}i-${state}t${zeroes}-${lv.skip ? 'k' : '-'}`;
+}
+
+function dataPercent({ lv, vg }, { root }) {
+  if (isPool(lv)) {
+    const bytes = vg.lvs
+      .filter(({ pool }) => pool === lv.name)
+      .reduce((sum, each) => sum + written(root, each), 0);
+    return percent(bytes, extents(lv) * EXTENT);
+  }
+  return isThin(lv) && lv.active ? percent(written(root, lv), extents(lv) * EXTENT) : '';
+}
+
+/** A test's own figure, or what LVM says of an empty pool of the least size, and a little for each volume. */
+function metadataPercent({ lv, vg }) {
+  if (!isPool(lv)) return '';
+  return (
+    lv.metadata_percent ?? (10.94 + 0.05 * vg.lvs.filter(({ pool }) => pool === lv.name).length).toFixed(2)
+  );
+}
+
 const LV_FIELDS = {
   lv_name: text('LV', ({ lv }) => lv.name),
   vg_name: text('VG', ({ vg_name }) => vg_name),
-  lv_attr: text('Attr', ({ lv, open }) => `-wi-${lv.active ? 'a' : '-'}${open ? 'o' : '-'}----`),
+  lv_attr: text('Attr', attributes),
   lv_size: size('LSize', ({ lv }) => extents(lv) * EXTENT),
-  pool_lv: empty('Pool'),
-  origin: empty('Origin'),
-  data_percent: empty('Data%', 6),
-  metadata_percent: empty('Meta%', 6),
+  pool_lv: text('Pool', ({ lv }) => lv.pool ?? ''),
+  origin: text('Origin', ({ lv }) => lv.origin ?? ''),
+  data_percent: { ...text('Data%', dataPercent), width: 6 },
+  metadata_percent: { ...text('Meta%', metadataPercent), width: 6 },
   move_pv: empty('Move'),
   mirror_log: empty('Log'),
   copy_percent: empty('Cpy%Sync'),
@@ -28,7 +61,10 @@ const LV_FIELDS = {
   lv_tags: empty('LV Tags'),
   lv_uuid: text('LV UUID', ({ lv }) => lv.uuid),
   lv_active: text('Active', ({ lv }) => (lv.active ? 'active' : '')),
-  lv_device_open: text('DevOpen', ({ open }) => (open ? 'open' : '')),
+  lv_device_open: text('DevOpen', ({ lv, open }) => (lv.active ? (open ? 'open' : '') : 'unknown')),
+  lv_health_status: text('Health', ({ lv }) => lv.health ?? ''),
+  lv_permissions: text('LPerms', ({ lv }) => (lv.read_only ? 'read-only' : 'writeable')),
+  lv_skip_activation: text('SkipAct', ({ lv }) => (lv.skip ? 'skip activation' : '')),
 };
 const LV_DEFAULT =
   'lv_name,vg_name,lv_attr,lv_size,pool_lv,origin,data_percent,metadata_percent,move_pv,mirror_log,copy_percent,convert_lv';
@@ -55,9 +91,23 @@ const OPTIONS = [
   ['', '--nosuffix'],
   ['', '--noheadings'],
   ['', '--readonly'],
+  ['-a', '--all'],
 ];
 
-function findRows(root, state, program, operands) {
+/** The volumes that a pool is made of, as `lvs -a` shows them, and the spare one for repairs. */
+function hiddenVolumes(vg) {
+  const part = (name, hidden, count) => ({ name: `[${name}]`, hidden, segments: [[0, count]] });
+  const pools = vg.lvs.filter(isPool);
+  const parts = pools.flatMap((pool) => [
+    part(`${pool.name}_tdata`, 'Twi-ao----', extents(pool)),
+    part(`${pool.name}_tmeta`, 'ewi-ao----', pool.metadata),
+  ]);
+  return pools.length > 0 ? [part('lvol0_pmspare', 'ewi-------', pools[0].metadata), ...parts] : [];
+}
+
+const bare = ({ name }) => name.replace(/[[\]]/g, '');
+
+function findRows(root, state, program, operands, all) {
   const log = [];
   const rows = [];
   const entry = (type, object, message, ret) => log.push({ type, ...object, message, ret });
@@ -65,7 +115,8 @@ function findRows(root, state, program, operands) {
   const whole = program === 'vgs';
   const row = (vg_name, lv) => {
     const vg = state.vgs[vg_name];
-    return { vg_name, vg, lv, open: lv?.active ? isOpen(state, nodePath(root, lv)) : false };
+    const users = lv && isPool(lv) && vg.lvs.some((each) => each.pool === lv.name && each.active);
+    return { vg_name, vg, lv, open: users || (lv?.active ? isOpen(state, nodePath(root, lv)) : false) };
   };
   const names = operands.length > 0 ? operands : Object.keys(state.vgs).sort();
   for (const name of names) {
@@ -83,7 +134,9 @@ function findRows(root, state, program, operands) {
       rows.push(row(vg_name));
       continue;
     }
-    const found = vg.lvs.filter((lv) => lv_name === undefined || lv.name === lv_name);
+    const found = [...vg.lvs, ...(all ? hiddenVolumes(vg) : [])]
+      .filter((lv) => lv_name === undefined || lv.name === lv_name)
+      .sort((a, b) => (bare(a) < bare(b) ? -1 : 1));
     rows.push(...found.map((lv) => row(vg_name, lv)));
     if (lv_name !== undefined && found.length === 0) {
       const lv = { object_type: 'lv', name: lv_name, id: '', group: vg_name, group_id: vg.uuid };
@@ -162,7 +215,7 @@ export async function main(root, program, args) {
   if (unknown !== undefined) throw new NotKnown(`${program} -o ${unknown} is not part of the fake`);
   const columns = fields.map((field) => known[field]);
   return withState(root, (state) => {
-    const { rows, log } = findRows(root, state, program, operands);
+    const { rows, log } = findRows(root, state, program, operands, options.all);
     const view = { units, suffix: !options.nosuffix, root };
     const cells = rows.map((row) => columns.map((column) => column.value(row, view)));
     if (format === 'json') {

@@ -15,10 +15,12 @@ export function parseSize(text) {
 
 const power = (bytes) => Math.min(6, Math.floor(Math.log2(Math.max(bytes, 1)) / 10));
 
-/** `64.00 MiB`, as messages have it. */
+/** `64.00 MiB`, as messages have it; `<` where it was rounded up. */
 export function longSize(bytes) {
   const exponent = power(bytes);
-  return exponent === 0 ? `${bytes} B` : `${(bytes / 1024 ** exponent).toFixed(2)} ${NAMES[exponent]}`;
+  if (exponent === 0) return `${bytes} B`;
+  const text = (bytes / 1024 ** exponent).toFixed(2);
+  return `${Number(text) * 1024 ** exponent > bytes ? '<' : ''}${text} ${NAMES[exponent]}`;
 }
 
 /** A size in a report, under `--units`: `r` (the default) is `h` with a `<` where it was rounded up. */

@@ -1,5 +1,6 @@
 // Volume groups of sparse files: ROOT/dev/VG/NAME is a link to ROOT/dev/dm-N, as udev makes it.
 
+import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import {
   closeSync,
@@ -35,8 +36,12 @@ export const lvmUuid = () =>
     .map((length) => Array.from({ length }, () => UUID_LETTERS[randomInt(UUID_LETTERS.length)]).join(''))
     .join('-');
 
-export const extents = (lv) => lv.segments.reduce((sum, [, length]) => sum + length, 0);
-export const freeExtents = (vg) => vg.extents - vg.lvs.reduce((sum, lv) => sum + extents(lv), 0);
+/** What a volume holds of its group; a thin one holds nothing, its pool does. */
+const held = (lv) => lv.segments.reduce((sum, [, length]) => sum + length, 0);
+export const extents = (lv) => lv.virtual ?? held(lv) - (lv.metadata ?? 0);
+/** The first pool of a group brings a spare volume for repairs with it, as large as its metadata. */
+const spare = (vg) => Math.max(0, ...vg.lvs.map((lv) => lv.metadata ?? 0));
+export const freeExtents = (vg) => vg.extents - vg.lvs.reduce((sum, lv) => sum + held(lv), 0) - spare(vg);
 
 export function volumeGroup(state, name) {
   const vg = state.vgs[name];
@@ -61,11 +66,15 @@ export const nodePath = (root, lv) => join(root, 'dev', `dm-${lv.minor}`);
 const linkPath = (root, vg, lv) => join(root, 'dev', vg, lv.name);
 const storePath = (root, lv) => join(root, 'state', 'inactive', lv.uuid);
 
+/** The file that holds a volume's bytes. */
+export const contentPath = (root, lv) => (lv.active ? nodePath(root, lv) : storePath(root, lv));
+
 /** Makes the device node and its link appear. */
 export function activate(root, vg_name, lv) {
   if (existsSync(storePath(root, lv))) renameSync(storePath(root, lv), nodePath(root, lv));
   mkdirSync(dirname(linkPath(root, vg_name, lv)), { recursive: true });
-  symlinkSync(`../dm-${lv.minor}`, linkPath(root, vg_name, lv));
+  // A pool is no disk of anybody's: it has no link.
+  if (!lv.metadata) symlinkSync(`../dm-${lv.minor}`, linkPath(root, vg_name, lv));
   lv.active = true;
 }
 
@@ -76,8 +85,9 @@ export function deactivate(root, vg_name, lv) {
   lv.active = false;
 }
 
-export function relink(root, vg_name, lv, name) {
+export function relink(root, vg_name, vg, lv, name) {
   if (lv.active) rmSync(linkPath(root, vg_name, lv));
+  for (const other of vg.lvs) if (other.origin === lv.name) other.origin = name;
   lv.name = name;
   if (lv.active) symlinkSync(`../dm-${lv.minor}`, linkPath(root, vg_name, lv));
 }
@@ -123,22 +133,32 @@ export function zeroFront(path, length) {
   }
 }
 
-/** Makes a volume of `count` extents, active; its front holds what the extents' last owner left there. */
-export function addVolume(root, state, vg_name, name, count) {
+/**
+ * Makes a volume of `count` extents, active; its front holds what the extents' last owner left there. A thin one, with
+ * `{ virtual: count, pool, origin }` as `more`, holds what its origin does, or zeroes.
+ */
+export function addVolume(root, state, vg_name, name, count, more = {}) {
   const vg = state.vgs[vg_name];
-  const segments = allocate(vg, count);
+  const segments = more.virtual === undefined ? allocate(vg, count + (more.metadata ?? 0)) : [];
   const taken = new Set(
     state.vgs ? Object.values(state.vgs).flatMap((each) => each.lvs.map((lv) => lv.minor)) : [],
   );
   let minor = 0;
   while (taken.has(minor)) minor += 1;
   const io = { rd_req: 0, rd_sect: 0, wr_req: 0, wr_sect: 0 };
-  const lv = { name, uuid: lvmUuid(), minor, segments, active: false, io };
+  const lv = { name, uuid: lvmUuid(), minor, segments, active: false, io, ...more };
   const path = nodePath(root, lv);
-  const remains = join(root, 'state', 'remains', vg_name, String(segments[0][0]));
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, existsSync(remains) ? readFileSync(remains) : '');
-  rmSync(remains, { force: true });
+  if (more.virtual === undefined) {
+    const remains = join(root, 'state', 'remains', vg_name, String(segments[0][0]));
+    writeFileSync(path, existsSync(remains) ? readFileSync(remains) : '');
+    rmSync(remains, { force: true });
+  } else if (more.origin) {
+    const source = contentPath(root, volume(state, vg_name, more.origin));
+    execFileSync('cp', ['--sparse=always', '--reflink=auto', '--', source, path]);
+  } else {
+    writeFileSync(path, '');
+  }
   truncateSync(path, count * EXTENT);
   vg.lvs.push(lv);
   vg.lvs.sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -147,20 +167,26 @@ export function addVolume(root, state, vg_name, name, count) {
 }
 
 export function growVolume(root, vg, lv, count) {
-  lv.segments.push(...allocate(vg, count - extents(lv)));
-  truncateSync(lv.active ? nodePath(root, lv) : storePath(root, lv), count * EXTENT);
+  if (lv.virtual === undefined) lv.segments.push(...allocate(vg, count - extents(lv)));
+  else lv.virtual = count;
+  truncateSync(contentPath(root, lv), count * EXTENT);
 }
 
-/** Removes a volume. Its extents keep their first bytes, as on a real disk. */
+/** Removes a volume. Its extents keep their first bytes, as on a real disk; thin copies of it stand for themselves. */
 export function dropVolume(root, state, vg_name, lv) {
-  const path = lv.active ? nodePath(root, lv) : storePath(root, lv);
-  const remains = join(root, 'state', 'remains', vg_name, String(lv.segments[0][0]));
-  const fd = openSync(path, 'r+');
-  ftruncateSync(fd, REMAINS);
-  closeSync(fd);
-  mkdirSync(dirname(remains), { recursive: true });
-  if (lv.active) rmSync(linkPath(root, vg_name, lv));
-  renameSync(path, remains);
+  const path = contentPath(root, lv);
+  if (lv.active && !lv.metadata) rmSync(linkPath(root, vg_name, lv));
+  if (lv.virtual === undefined) {
+    const remains = join(root, 'state', 'remains', vg_name, String(lv.segments[0][0]));
+    const fd = openSync(path, 'r+');
+    ftruncateSync(fd, REMAINS);
+    closeSync(fd);
+    mkdirSync(dirname(remains), { recursive: true });
+    renameSync(path, remains);
+  } else {
+    rmSync(path);
+  }
   const vg = state.vgs[vg_name];
   vg.lvs = vg.lvs.filter((each) => each !== lv);
+  for (const other of vg.lvs) if (other.origin === lv.name) other.origin = '';
 }

@@ -1,6 +1,7 @@
 // The fake lvcreate, lvremove, lvrename, lvextend, lvchange.
 import { indented, lvmArguments, tellLvm } from './lvm-arguments.mjs';
 import { longSize, parseSize } from './lvm-sizes.mjs';
+import { isPool, isThin, makePool, makeSnapshot, makeThin, overProvisioned } from './lvm-thin.mjs';
 import {
   activate,
   addVolume,
@@ -56,13 +57,25 @@ async function lvcreate(root, args) {
     ['-n', '--name:'],
     ['-W', '--wipesignatures:'],
     ['-Z', '--zero:'],
+    ['-V', '--virtualsize:'],
+    ['', '--thinpool:'],
+    ['', '--type:'],
+    ['-s', '--snapshot'],
+    ['-k', '--setactivationskip:'],
+    ['-p', '--permission:'],
   ]);
+  if (options.name) checkName('lvcreate', options.name);
+  if (options.type !== undefined) return makePool(root, options, operands);
+  if (options.virtualsize !== undefined) return makeThin(root, options, operands, wholeExtents);
+  if (options.snapshot) return makeSnapshot(root, options, operands);
+  if (options.setactivationskip !== undefined || options.thinpool !== undefined) {
+    throw new NotKnown('lvcreate of a thick volume with options of thin ones is not part of the fake');
+  }
   const [vg_name, ...more] = operands;
   const { name, size } = options;
   if (!vg_name || !name || more.length > 0 || (size === undefined) === (options.extents === undefined)) {
     throw new NotKnown('lvcreate without -n NAME, one of -L and -l, and one VG is not part of the fake');
   }
-  checkName('lvcreate', name);
   if (options.extents !== undefined && !/^[1-9][0-9]*$/.test(options.extents)) {
     throw new NotKnown(`lvcreate -l ${options.extents} is not part of the fake`);
   }
@@ -120,8 +133,14 @@ async function removeOne(root, text, { yes, force }) {
       err(`Do you really want to remove active logical volume ${vg_name}/${lv_name}? [y/n]: [n]\n`);
       throw new LvmError(`Logical volume ${vg_name}/${lv_name} not removed.`);
     }
-    dropVolume(root, state, vg_name, lv);
-    say(`Logical volume "${lv_name}" successfully removed.`);
+    const thin = isPool(lv) ? volumeGroup(state, vg_name).lvs.filter((each) => each.pool === lv.name) : [];
+    if (thin.some((each) => each.active && isOpen(state, nodePath(root, each)))) {
+      throw new NotKnown('lvremove of a pool with an open volume is not part of the fake');
+    }
+    for (const each of [...thin, lv]) {
+      dropVolume(root, state, vg_name, each);
+      say(`Logical volume "${each.name}" successfully removed.`);
+    }
     return 0;
   });
 }
@@ -151,7 +170,8 @@ async function lvrename(root, args) {
     }
     const lv = vg.lvs.find((each) => each.name === from);
     if (!lv) throw new NotKnown('what lvrename says of an unknown volume is not part of the fake');
-    relink(root, vg_name, lv, to);
+    if (isPool(lv)) throw new NotKnown('lvrename of a pool is not part of the fake');
+    relink(root, vg_name, vg, lv, to);
     vg.lvs.sort((a, b) => (a.name < b.name ? -1 : 1));
     say(`Renamed "${from}" to "${to}" in volume group "${vg_name}"`);
     return 0;
@@ -172,7 +192,8 @@ async function lvextend(root, args) {
     if (count <= had) {
       throw new LvmError(`New size given (${count} extents) not larger than existing size (${had} extents)`);
     }
-    const free = freeExtents(vg);
+    if (isPool(lv)) throw new NotKnown('lvextend of a pool is not part of the fake');
+    const free = isThin(lv) ? Number.POSITIVE_INFINITY : freeExtents(vg);
     if (count - had > free) {
       throw new LvmError(
         `Insufficient free space: ${count - had} extents needed, but only ${free} available`,
@@ -182,14 +203,49 @@ async function lvextend(root, args) {
     say(
       `Size of logical volume ${vg_name}/${lv_name} changed from ${longSize(had * EXTENT)} (${had} extents) to ${longSize(count * EXTENT)} (${count} extents).`,
     );
+    if (isThin(lv)) overProvisioned(vg_name, vg, lv.pool);
     say(`Logical volume ${vg_name}/${lv_name} successfully resized.`);
     return 0;
   });
 }
 
+/** `lvchange -y -pr -ky`: as far as it was seen on real LVM. */
+async function changePermission(
+  root,
+  vg_name,
+  lv_name,
+  { permission, setactivationskip, activate: act, yes },
+) {
+  if (!['r', 'rw'].includes(permission) || act !== undefined) {
+    throw new NotKnown(`lvchange -p ${permission} with these options is not part of the fake`);
+  }
+  return withState(root, (state) => {
+    const lv = volume(state, vg_name, lv_name);
+    const read_only = permission === 'r';
+    if (!read_only && !lv.read_only)
+      throw new LvmError(`Logical volume ${vg_name}/${lv_name} is already writable.`);
+    if (read_only === lv.read_only || !yes || !isThin(lv) || lv.active || setactivationskip !== 'y') {
+      throw new NotKnown(
+        'lvchange -p, but of an inactive thin volume with -y and -ky, is not part of the fake',
+      );
+    }
+    lv.read_only = read_only;
+    lv.skip = true;
+    say(`Logical volume ${vg_name}/${lv_name} changed.`);
+    return 0;
+  });
+}
+
 async function lvchange(root, args) {
-  const { options, operands } = lvmArguments('lvchange', args, [YES, ['-a', '--activate:']]);
+  const { options, operands } = lvmArguments('lvchange', args, [
+    YES,
+    ['-a', '--activate:'],
+    ['-p', '--permission:'],
+    ['-k', '--setactivationskip:'],
+    ['-K', '--ignoreactivationskip'],
+  ]);
   const [vg_name, lv_name] = target(root, 'lvchange', operands[0]);
+  if (options.permission !== undefined) return changePermission(root, vg_name, lv_name, options);
   if (!['y', 'n'].includes(options.activate))
     throw new NotKnown('lvchange without -ay or -an is not part of the fake');
   return withState(root, (state) => {
@@ -197,7 +253,8 @@ async function lvchange(root, args) {
     if (options.activate === 'n' && isOpen(state, nodePath(root, lv))) {
       throw new LvmError(`Logical volume ${vg_name}/${lv_name} in use.`);
     }
-    if (options.activate === 'y' && !lv.active) activate(root, vg_name, lv);
+    const skips = lv.skip && !options.ignoreactivationskip;
+    if (options.activate === 'y' && !lv.active && !skips) activate(root, vg_name, lv);
     if (options.activate === 'n' && lv.active) deactivate(root, vg_name, lv);
     return 0;
   });

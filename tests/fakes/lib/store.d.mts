@@ -34,6 +34,13 @@ export interface FakeVolume {
   active: boolean;
   segments: [start: number, length: number][];
   io: { rd_req: number; rd_sect: number; wr_req: number; wr_sect: number };
+  /** Of a thin volume: its size in extents, and its pool. */
+  virtual?: number;
+  pool?: string;
+  /** Of a pool, where a test sets them: what LVM would find. */
+  health?: string;
+  metadata_percent?: string;
+  no_zeroing?: boolean;
 }
 /** The whole fake host. */
 export interface World {

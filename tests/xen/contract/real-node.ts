@@ -12,6 +12,22 @@ const CACHE = '/var/cache/dtc-xen-lab';
 /** xenbus's XenbusStateConnected (xen/io/xenbus.h). */
 const CONNECTED = '4';
 
+const POOL = 'contractpool';
+
+/** The same with a thin pool for its disks, which is removed with all that is in it. */
+export async function openRealThinNode(): Promise<DriverNode> {
+  const node = await openRealNode();
+  const lvm = (program: string, ...args: string[]) =>
+    node.runner.check({ label: program, program, args, timeout_ms: 90_000 });
+  await lvm('modprobe', 'dm-thin-pool');
+  await lvm('lvcreate', '-y', '--type', 'thin-pool', '-L', '2G', '-n', POOL, node.volume_group);
+  return {
+    ...node,
+    config: { ...node.config, provisioning_thinpool: POOL },
+    cleanup: async () => void (await lvm('lvremove', '-y', `${node.volume_group}/${POOL}`)),
+  };
+}
+
 /** Opens the machine that this runs on as a {@link DriverNode}. */
 export async function openRealNode(): Promise<DriverNode> {
   const config = parseConfig('');

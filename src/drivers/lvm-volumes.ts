@@ -1,0 +1,172 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from '../config/schema.ts';
+import { AgentError } from '../core/errors.ts';
+import type { Finished, Runner } from '../core/runner.ts';
+import { whenSettled } from '../core/when-settled.ts';
+import { createFileLocks } from './flock.ts';
+import { createLvmReports, type LvmReports, type Volume, type VolumeGroup } from './lvm-group.ts';
+import { findPlace, type Place, requireFit } from './lvm-place.ts';
+import { lastWords } from './run.ts';
+
+/** What the LVM drivers need; the times are for tests. */
+export interface LvmOptions {
+  readonly runner: Runner;
+  readonly config: Pick<Config, 'provisioning_volgroup' | 'provisioning_thinpool' | 'dev_dir' | 'run_dir'>;
+  readonly ask_timeout_ms?: number;
+  readonly change_timeout_ms?: number;
+}
+
+/** The volume group, what is in it, and where new volumes are made. */
+export interface LvmView {
+  readonly group: VolumeGroup;
+  readonly volumes: ReadonlyMap<string, Volume>;
+  readonly place: Place;
+}
+
+/** Volumes of the one volume group. Errors: `no_space`, `no_volume_group`, `disks_exist`, `disks_in_use`, `program_*`. */
+export interface LvmVolumes extends LvmReports {
+  look(): Promise<LvmView>;
+  /** Looks, and lets nobody else give away room of a thin pool until `work` is done: LVM itself would. */
+  allocate<T>(work: (view: LvmView) => Promise<T>): Promise<T>;
+  /** Makes a volume, empty to whoever reads it. */
+  make(view: LvmView, name: string, size_bytes: number): Promise<void>;
+  /** Makes a volume that begins as a copy of a thin one, and grows it; one that cannot be grown goes again. */
+  copy(view: LvmView, origin: string, name: string, size_bytes: number): Promise<void>;
+  /** Refuses where something holds the volume open, or what LVM would delete along with it hangs on it. */
+  requireRemovable(group: string, there: ReadonlyMap<string, Volume>, name: string): void;
+  /** Deletes a volume; gone already is fine. */
+  remove(group: string, name: string): Promise<void>;
+  rename(group: string, from: string, to: string): Promise<void>;
+  /** `lvchange` with these arguments. */
+  change(args: readonly string[], name: string): Promise<void>;
+  /** All volumes, when those of these names are not held open for a moment only. */
+  atRest(group: string, names: readonly string[]): Promise<Map<string, Volume>>;
+}
+
+const ALLOCATE_WAIT_MS = 120_000;
+
+const failed = (kind: 'program_failed' | 'no_space' | 'disks_exist', what: string, end: Finished) =>
+  new AgentError(kind, `${what} failed (exit code ${end.exit_code}): ${lastWords(end)}`, { log: { ...end } });
+
+/** A snapshot that LVM keeps by copying to it what its origin changes; a thin one stands for itself. */
+const hangsOn = (snapshot: Volume, origin: Volume) =>
+  snapshot.origin === origin.name && (snapshot.pool === '' || snapshot.pool !== origin.pool);
+
+/** Makes {@link LvmVolumes}. */
+export function createLvmVolumes({
+  runner,
+  config,
+  ask_timeout_ms = 30_000,
+  change_timeout_ms = 90_000,
+}: LvmOptions): LvmVolumes {
+  const reports = createLvmReports({ runner, config, timeout_ms: ask_timeout_ms });
+  const run = (program: string, args: readonly string[]): Promise<Finished> =>
+    runner.run({ label: program, program, args, timeout_ms: change_timeout_ms });
+  const inUse = (group: string, name: string, what: string) =>
+    new AgentError('disks_in_use', `${group}/${name} was not removed: ${what}.`);
+
+  async function lvcreate(name: string, args: readonly string[]): Promise<void> {
+    const made = await run('lvcreate', args);
+    if (made.exit_code === 0) return;
+    const why = lastWords(made);
+    const kind = /insufficient free space/.test(why)
+      ? 'no_space'
+      : /already exists/.test(why)
+        ? 'disks_exist'
+        : 'program_failed';
+    throw failed(kind, `${name}: lvcreate`, made);
+  }
+
+  const volumes: LvmVolumes = {
+    ...reports,
+
+    async look() {
+      const group = await reports.volumeGroup();
+      const there = await reports.volumes(group.name);
+      return { group, volumes: there, place: findPlace(group, there, config.provisioning_thinpool) };
+    },
+
+    async allocate(work) {
+      if (config.provisioning_thinpool === '') return work(await volumes.look());
+      await mkdir(config.run_dir, { recursive: true, mode: 0o711 });
+      const path = join(config.run_dir, 'thin-pool.lock');
+      const lock = await createFileLocks(runner).tryLock(path, ALLOCATE_WAIT_MS);
+      if (!lock) {
+        throw new AgentError(
+          'timeout',
+          `Somebody makes volumes in the thin pool, and does not come to an end; see lsof ${path}, and dmsetup info for suspended devices.`,
+        );
+      }
+      try {
+        const view = await volumes.look();
+        requireFit(view.place, view.group.name);
+        return await work(view);
+      } finally {
+        await lock.release();
+      }
+    },
+
+    // `-y -W y`: signatures that the extents' last owner left are wiped, without a question (transcripts 241, 242).
+    make({ group, place: { pool } }, name, size_bytes) {
+      const size = pool ? ['-V', `${size_bytes}b`, '--thinpool', pool.name] : ['-L', `${size_bytes}b`];
+      return lvcreate(name, ['-y', '-W', 'y', ...size, '-n', name, group.name]);
+    },
+
+    async copy({ group, volumes: there }, origin, name, size_bytes) {
+      // `-kn`: it is activated now and whenever the node boots, though a thin snapshot is not by itself (lvmthin(7)).
+      await lvcreate(name, ['-y', '-kn', '-s', '-n', name, `${group.name}/${origin}`]);
+      if (there.get(origin)?.size_bytes === size_bytes) return;
+      const grown = await run('lvextend', ['-L', `${size_bytes}b`, `${group.name}/${name}`]);
+      if (grown.exit_code === 0) return;
+      await volumes.remove(group.name, name);
+      throw failed('program_failed', `${name}: lvextend`, grown);
+    },
+
+    requireRemovable(group, there, name) {
+      const volume = there.get(name);
+      if (!volume) return;
+      if (volume.open)
+        throw inUse(group, name, 'it is open on the node; see lsof or findmnt for what holds it');
+      const snapshot = [...there.values()].find((other) => hangsOn(other, volume));
+      if (snapshot) {
+        throw inUse(
+          group,
+          name,
+          `it has the snapshot ${snapshot.name}, which would go with it; remove that first`,
+        );
+      }
+    },
+
+    async remove(group, name) {
+      const there = await volumes.atRest(group, [name]);
+      if (!there.has(name)) return;
+      volumes.requireRemovable(group, there, name);
+      const removed = await run('lvremove', ['-y', `${group}/${name}`]);
+      const why = lastWords(removed);
+      if (removed.exit_code === 0 || /Failed to find logical volume/.test(why)) return;
+      if (/in use\.?$/.test(why))
+        throw inUse(group, name, 'something on the node holds it open; see lsof or findmnt');
+      throw failed('program_failed', `${name}: lvremove`, removed);
+    },
+
+    async rename(group, from, to) {
+      const renamed = await run('lvrename', [group, from, to]);
+      if (renamed.exit_code === 0) return;
+      throw failed('program_failed', `${from} was not renamed to ${to}: lvrename`, renamed);
+    },
+
+    async change(args, name) {
+      const changed = await run('lvchange', [...args, name]);
+      if (changed.exit_code !== 0)
+        throw failed('program_failed', `${name}: lvchange ${args.join(' ')}`, changed);
+    },
+
+    atRest: (group, names) =>
+      whenSettled(
+        () => reports.volumes(group),
+        (there) => names.some((name) => there.get(name)?.open),
+      ),
+  };
+  return volumes;
+}
