@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 NODE_BIN := node_modules/.bin
 
-.PHONY: all bench-reinstall build check demo test generate format deps install install-firewall clean
+.PHONY: all bench-reinstall build check clean deb demo deps footprint format generate install install-firewall test xen-test xen-test-liar
 
 all: build
 
@@ -32,6 +32,18 @@ check: deps
 test: check build
 	$(NODE_BIN)/vitest run
 
+# A real Xen host in QEMU: its images are built once (three minutes), and kept in /var/cache/dtc-xen-lab.
+xen-test: deps build
+	tests/xen/run
+
+# The same with an xl that always says OK: the suite must fail.
+xen-test-liar: deps build
+	tests/xen/run --liar
+
+# What the agent takes of dom0, into docs/footprint.md.
+footprint: deps build
+	XEN_TEST_LONG=1 tests/xen/run --write footprint
+
 demo: deps build
 	node --import tsx scripts/dev/demo.ts
 
@@ -39,6 +51,12 @@ demo: deps build
 bench-reinstall: deps build
 	scripts/dev/install-deps xen-tools
 	node --import tsx scripts/dev/bench-reinstall.ts
+
+# The Debian packages, in dist/deb/; lintian has the last word.
+deb: node_modules/.installed
+	scripts/dev/build-deb
+	scripts/dev/install-deps lintian
+	scripts/dev/lint-deb
 
 # Puts the built agent where it runs from; DESTDIR is for packages.
 install:
@@ -59,6 +77,14 @@ install:
 	ln -sf scripts/dtc-xen-parse-param $(DESTDIR)/usr/share/dtc-xen/dtc-xen-parse-param
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system $(filter-out systemd/dtc-xen-firewall.service,$(wildcard systemd/*))
 	install -D -m 644 -t $(DESTDIR)/usr/share/dtc-xen wsdl/dtc-xen.wsdl
+	install -D -m 755 -t $(DESTDIR)/usr/bin console/dtc-xen_userconsole
+	install -D -m 755 -t $(DESTDIR)/usr/lib/dtc-xen-agent/console console/attach console/files
+	install -D -m 644 -t $(DESTDIR)/usr/lib/dtc-xen-agent/console console/caller
+	install -D -m 644 console/sshd.conf $(DESTDIR)/etc/ssh/sshd_config.d/dtc-xen.conf
+	install -D -m 440 console/sudoers $(DESTDIR)/etc/sudoers.d/dtc-xen
+
+	$(foreach page,$(filter-out man/dtc-xen-firewall%,$(wildcard man/*.[1-8])),install -D -m 644 -t $(DESTDIR)/usr/share/man/man$(subst .,,$(suffix $(page))) $(page) &&) true
+	$(foreach file,$(wildcard completions/*),install -D -m 644 -t $(DESTDIR)/usr/share/bash-completion/completions $(file) &&) true
 
 # Puts the firewall where it runs from: a package of its own, which needs neither the agent nor node.
 install-firewall:
@@ -67,6 +93,7 @@ install-firewall:
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system systemd/dtc-xen-firewall.service
 	install -d $(DESTDIR)/etc/dtc-xen
 	sed 's/^[a-z]/#&/' firewall/defaults.conf > $(DESTDIR)/etc/dtc-xen/firewall.conf
+	$(foreach page,$(wildcard man/dtc-xen-firewall*.[1-8]),install -D -m 644 -t $(DESTDIR)/usr/share/man/man$(subst .,,$(suffix $(page))) $(page) &&) true
 
 clean:
 	rm -rf dist .cache

@@ -10,11 +10,10 @@ import { type AgentClient, createAgentClient } from '../../src/client/agent-clie
 import type { JobStatus } from '../../src/core/ports.ts';
 import { makeDaemonFolder, readCa, startDaemon } from '../../tests/daemon.ts';
 import { createFakeNode } from '../../tests/fakes/fake-node.ts';
+import { writeMeasured } from './measured.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const SCRIPTS = join(ROOT, 'scripts');
-const PAGE = join(ROOT, 'docs/performance.md');
-const [BEGIN, END] = ['<!-- bench-reinstall: begin -->', '<!-- bench-reinstall: end -->'];
 const RELEASE = 'trixie';
 const SIZE_MB = 2048;
 const WARM_RUNS = 5;
@@ -192,10 +191,7 @@ async function bench(): Promise<void> {
       ...stepTable(agent),
     ];
     say(`\n${table.join('\n')}`);
-    const page = readFileSync(PAGE, 'utf8');
-    const [before, rest = ''] = page.split(BEGIN);
-    const after = rest.split(END)[1] ?? '';
-    writeFileSync(PAGE, `${before}${BEGIN}\n\n${table.join('\n')}\n\n${END}${after}`);
+    writeMeasured('performance.md', 'bench-reinstall', table);
   } finally {
     folder.remove();
   }

@@ -21,7 +21,7 @@ export type Params = Readonly<Record<string, string | number>>;
 
 /** Runs a shell command as root in dom0; what it prints, without the last line end. Throws with its errors. */
 export async function dom0(command: string, input = ''): Promise<string> {
-  const call = run(LAB, ['ssh', command], { timeout: 300_000, maxBuffer: 1 << 24 });
+  const call = run(LAB, ['ssh', command], { timeout: 1_000_000, maxBuffer: 1 << 24 });
   call.child.stdin?.end(input);
   return (await call).stdout.replace(/\n$/, '');
 }
@@ -81,20 +81,20 @@ export async function domid(name: string): Promise<number | undefined> {
   return answer === 'none' ? undefined : Number(answer);
 }
 
-/** A VPS's newest job, as getVPSState tells it. */
+/** A VPS's newest job, as getVPSJob tells it. */
 export interface Job {
   readonly kind: string;
   readonly state: string;
   readonly message: string;
 }
 
-/** Waits until the newest job of a VPS has ended. */
+/** Waits until the newest job of a VPS has ended. It asks for the job alone: what asks Xen takes dom0 half a second here. */
 export async function jobEnd(vpsname: string, limit_s = 300): Promise<Job> {
   return until(`the end of the job of ${vpsname}`, limit_s, async () => {
-    const { last_job } = (await modern('getVPSState', { vpsname })) as {
-      last_job?: Job & { ended?: string };
+    const { kind, state, message, ended } = (await modern('getVPSJob', { vpsname })) as unknown as Job & {
+      ended: string;
     };
-    return last_job?.ended ? last_job : undefined;
+    return ended === '' ? undefined : { kind, state, message };
   });
 }
 
@@ -112,9 +112,11 @@ export const consoleCount = async (name: string, text: string) =>
 
 /** Waits until a guest's console has shown a text `times` times. */
 export async function consoleShows(name: string, text: string, times = 1, limit_s = 240): Promise<void> {
-  await until(`'${text}' on the console of ${name}`, limit_s, async () =>
-    (await consoleCount(name, text)) >= times ? true : undefined,
-  );
+  const file = `/var/log/xen/console/guest-${name}.log`;
+  const shown = `[ "$(grep -a -o '${text}' ${file} | wc -l)" -ge ${times} ]`;
+  const tries = `for try in $(seq ${limit_s}); do if ${shown}; then echo shown; exit; fi; sleep 1; done`;
+  if ((await dom0(tries)) !== 'shown')
+    throw new Error(`'${text}' is not on the console of ${name} within ${limit_s} s.`);
 }
 
 /** Somebody at a guest's console. */

@@ -50,10 +50,8 @@ describe('the node goes wrong', () => {
       nics: '10.0.2.108',
     });
     await until('the step bootstrap', 60, async () => {
-      const { last_job } = (await modern('getVPSState', { vpsname: 'xen08' })) as {
-        last_job?: { message: string };
-      };
-      return last_job?.message === 'bootstrap' || undefined;
+      const { step } = await modern('getVPSJob', { vpsname: 'xen08' });
+      return step === 'bootstrap' || undefined;
     });
     const boot_id = await dom0('cat /proc/sys/kernel/random/boot_id');
 
