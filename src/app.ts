@@ -23,6 +23,7 @@ import { createGuestConfigs } from './drivers/guest-config.ts';
 import { createGuestRoots } from './drivers/guest-roots.ts';
 import { describeHost, guestKernel, hostFigures, nodeName } from './drivers/host.ts';
 import { createLvm } from './drivers/lvm.ts';
+import { createLvmBases } from './drivers/lvm-bases.ts';
 import { createRunner } from './drivers/run.ts';
 import { createServiceManager, type ServiceManager } from './drivers/service-manager.ts';
 import { createTemplates } from './drivers/templates.ts';
@@ -125,7 +126,8 @@ function createSampler(config: Config, { hypervisor }: Drivers, log: Logger): Sa
 
 function createBaseKeeper(config: Config, { runner, file_locks: locks }: Drivers): BaseKeeper {
   const { state_dir, run_dir, scripts_dir } = config;
-  return createBases({ runner, locks, state_dir, run_dir, scripts_dir });
+  const volumes = config.provisioning_thinpool === '' ? undefined : createLvmBases({ runner, config });
+  return createBases({ runner, locks, state_dir, run_dir, scripts_dir, volumes });
 }
 
 /** The nightly look at the bases, by node-cron. */
@@ -217,7 +219,14 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
     const failure = asAgentError(thrown);
     log.warn(errorFields(failure), `${what}: ${failure.message}`);
   };
-  const tidy = () => keeper.tidy().catch(warn('old systems cannot be looked after now'));
+  const tidyBases = async () => {
+    for (const name of await createBaseKeeper(config, drivers).tidy())
+      log.warn({ base: name }, 'an unfinished volume of a base was deleted');
+  };
+  const tidy = async () => {
+    await keeper.tidy().catch(warn('old systems cannot be looked after now'));
+    await tidyBases().catch(warn('volumes of bases cannot be looked after now'));
+  };
   const tidying = createSchedule(HOURLY, tidy, log);
   await tidying.start();
   void tidy();

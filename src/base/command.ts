@@ -16,15 +16,26 @@ const DAY_MS = 24 * 60 * 60_000;
 
 async function list({ bases, print, max_age_days }: BaseCommand): Promise<void> {
   const kept = await bases.list();
-  if (kept.length === 0) print('There is no base; the first reinstall makes one.');
+  const volumes = await bases.volumes();
+  if (kept.length === 0 && volumes.length === 0) print('There is no base; the first reinstall makes one.');
   for (const { key, made, archive_bytes, inputs } of kept) {
     const days = (Date.now() - Date.parse(made)) / DAY_MS;
     const size = `${Math.round(archive_bytes / 1024 / 1024)} MiB`;
     const age = days < max_age_days ? '' : '; made anew this night';
     const more = inputs.packages.length > 0 ? `, with ${inputs.packages.join(' ')}` : '';
     const what = `${inputs.release} ${inputs.arch} by ${inputs.tool} ${inputs.tool_version}${more}`;
-    print(`${key}  ${made.slice(0, 16)}Z  ${size}  ${what}${age}`);
+    const as_volume = volumes.some((volume) => volume.key === key) ? '; a volume, too' : '';
+    print(`${key}  ${made.slice(0, 16)}Z  ${size}  ${what}${as_volume}${age}`);
   }
+  for (const { key, size_bytes } of volumes) {
+    if (kept.some((base) => base.key === key)) continue;
+    print(`${key}  a volume of ${Math.round(size_bytes / 1024 / 1024)} MiB, of a template`);
+  }
+}
+
+async function allKeys(bases: BaseKeeper): Promise<string[]> {
+  const all = [...(await bases.list()), ...(await bases.volumes())];
+  return [...new Set(all.map(({ key }) => key))];
 }
 
 /**
@@ -46,7 +57,7 @@ export async function baseCommand(words: readonly string[], command: BaseCommand
     return true;
   }
   if (verb === 'drop' && rest.length > 0) {
-    const keys = rest.length === 1 && rest[0] === 'all' ? (await bases.list()).map(({ key }) => key) : rest;
+    const keys = rest.length === 1 && rest[0] === 'all' ? await allKeys(bases) : rest;
     for (const key of keys) await bases.drop(key, context);
     return true;
   }

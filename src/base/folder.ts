@@ -42,6 +42,8 @@ export interface BaseFolder {
   lockMaking(key: string, wait_ms: number): Promise<HeldLock | undefined>;
   /** Holds a base for use; undefined where it went meanwhile. */
   hold(base: BaseManifest): Promise<HeldLock | undefined>;
+  /** Notes that it is used now. */
+  markUsed(key: string): Promise<void>;
   /** When it was last used; undefined: never. */
   lastUsed(key: string): Promise<Date | undefined>;
   /** Whether its archive still is what its manifest says. */
@@ -123,6 +125,8 @@ export function createBaseFolder({ state_dir, run_dir, locks }: FolderDeps): Bas
     return true;
   }
 
+  const markUsed = (key: string) => writeFile(usedPath(key), '', { mode: 0o600 });
+
   return {
     find,
     keys,
@@ -146,9 +150,11 @@ export function createBaseFolder({ state_dir, run_dir, locks }: FolderDeps): Bas
         await lock.release();
         return undefined;
       }
-      await writeFile(usedPath(base.key), '', { mode: 0o600 });
+      await markUsed(base.key);
       return lock;
     },
+
+    markUsed,
 
     lastUsed: async (key) => (await unlessMissing(stat(usedPath(key))))?.mtime,
 

@@ -39,6 +39,19 @@ export function baseKey(inputs: BaseInputs): string {
   return `${release}-${createHash('sha256').update(JSON.stringify(all)).digest('hex').slice(0, 16)}`;
 }
 
+/** 16 hex digits that stand for what a base's volume has on it. */
+export const contentOf = (made_from: readonly string[]): string =>
+  createHash('sha256').update(JSON.stringify(made_from)).digest('hex').slice(0, 16);
+
+/** The name of the base that a template makes: `image-web-` and 16 hex digits. */
+export function templateKey(os: string): string {
+  const word = os
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 32);
+  return `${/^[a-z]/.test(word) ? word : `t${word}`}-${contentOf([os])}`;
+}
+
 /** What dpkg knows, in one question: the node's architecture, and the tool that it installed. */
 async function askDpkg(runner: Runner): Promise<Pick<BaseInputs, 'arch' | 'tool' | 'tool_version'>> {
   const { stdout } = await runner.check({

@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.ts';
+import type { BaseVolume } from './ports.ts';
 
 /** A Debian to be installed. */
 export interface DebianSystem {
@@ -28,6 +29,23 @@ export interface InstallContext {
   script(name: string, args: readonly string[], options: { timeout_ms: number }): Promise<unknown>;
 }
 
+/** A system that a template puts onto a disk, the same for every VPS. */
+export interface TemplateSystem {
+  /** The ostype. */
+  readonly os: string;
+  /** All that decides what comes out, in any form. */
+  readonly made_from: readonly string[];
+  readonly needs_kib: number;
+  /** Makes a file system with it on this disk. */
+  fill(path: string): Promise<unknown>;
+}
+
+/** A base on a volume, which stays there at least until it is released. */
+export interface HeldVolume {
+  readonly volume: BaseVolume;
+  release(): Promise<void>;
+}
+
 /** Bootstrapped systems that are kept, so that a system is bootstrapped once and installed many times. */
 export interface Bases {
   /**
@@ -37,4 +55,15 @@ export interface Bases {
    * @throws AgentError program_*, timeout (another installation that makes the base does not come to its end)
    */
   install(system: DebianSystem, root: string, context: InstallContext): Promise<void>;
+  /**
+   * A base as a volume, for a root disk of this size to begin as a copy of it; made first where there is none. Undefined
+   * where the node has no thin pool, or the pool no room, or the disk is too small.
+   *
+   * @throws AgentError as `install`
+   */
+  volume(
+    of: { readonly debian: DebianSystem } | { readonly template: TemplateSystem },
+    disk_bytes: number,
+    context: InstallContext,
+  ): Promise<HeldVolume | undefined>;
 }

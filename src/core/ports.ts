@@ -61,11 +61,18 @@ export interface BaseVolumes {
   unfinished(): Promise<readonly string[]>;
   /**
    * Makes a volume, which is there when `fill` has put a file system onto the disk of that path. What an earlier attempt left
-   * goes first; nothing stays where it fails. One caller at a time for a name.
+   * goes first; nothing stays where it fails. One caller at a time for a name. Error: `no_space`, too, where there is not
+   * `spare_bytes` more room.
    */
-  make(name: string, size_bytes: number, fill: (path: string) => Promise<unknown>): Promise<BaseVolume>;
-  /** Deletes a volume, whole or unfinished; gone already is fine, and copies of it stay as they are. */
+  make(
+    name: string,
+    size: { size_bytes: number; spare_bytes: number },
+    fill: (path: string) => Promise<unknown>,
+  ): Promise<BaseVolume>;
+  /** Deletes a whole volume; gone already is fine, and copies of it stay as they are. */
   remove(name: string): Promise<void>;
+  /** Deletes what was left of the making of one; nothing left is fine. */
+  removeUnfinished(name: string): Promise<void>;
 }
 
 /** The root disks that are there. */
@@ -376,6 +383,8 @@ export interface GuestRoots {
 /** Programs of an operating system template, by their paths (contract, "Files, names and programs that stay"). */
 export interface TemplatePrograms {
   readonly install_os: string;
+  /** Says what `install_os` makes the same system of for every VPS (docs/templates.md). */
+  readonly base_inputs?: string;
   readonly custom_os?: string;
   readonly setup_network?: string;
   readonly last_stage_custom?: string;

@@ -1,4 +1,4 @@
-import type { Disk, GuestFile, ImageType } from './ports.ts';
+import type { BaseVolume, Disk, GuestFile, ImageType } from './ports.ts';
 import type { VpsId } from './vps.ts';
 
 /**
@@ -32,8 +32,8 @@ export interface NewSystem {
 export interface Systems {
   /** Decides how a reinstall is done. Error: `no_space` where reinstall_mode is swap, and there is no room. */
   choose(vps: VpsId, type: ImageType): Promise<ReinstallChoice>;
-  /** Makes the disk of the system to come; what an earlier attempt left goes. */
-  begin(vps: VpsId, type: ImageType, choice: ReinstallChoice): Promise<Disk>;
+  /** Makes the disk of the system to come, empty or a copy of a base; what an earlier attempt left goes. */
+  begin(vps: VpsId, type: ImageType, choice: ReinstallChoice, base?: BaseVolume): Promise<Disk>;
   /** Says that the new system is whole. From now on {@link settle} puts it in its place, whatever happens. */
   approve(vps: VpsId, fresh: NewSystem): Promise<void>;
   /**

@@ -28,13 +28,13 @@ export function createLvmBases(options: LvmOptions): BaseVolumes {
     list: () => named(WHOLE),
     unfinished: async () => (await named(UNFINISHED)).map(({ name }) => name),
 
-    async make(name, size_bytes, fill) {
+    async make(name, { size_bytes, spare_bytes }, fill) {
       const making = `${UNFINISHED}${name}`;
       await lvm.remove(await lvm.groupName(), making);
       const { group, size } = await lvm.allocate(async (view) => {
         const { extent_bytes } = view.group;
         const rounded = Math.ceil(size_bytes / extent_bytes) * extent_bytes;
-        requireRoom(view.place, rounded, `A base as a volume needs`);
+        requireRoom(view.place, rounded + spare_bytes, 'a volume beside the new disk needs');
         await lvm.make(view, making, rounded);
         return { group: view.group.name, size: rounded };
       });
@@ -52,9 +52,11 @@ export function createLvmBases(options: LvmOptions): BaseVolumes {
     },
 
     async remove(name) {
-      const group = await lvm.groupName();
-      await lvm.remove(group, `${UNFINISHED}${name}`);
-      await lvm.remove(group, baseVolumeName(name));
+      await lvm.remove(await lvm.groupName(), baseVolumeName(name));
+    },
+
+    async removeUnfinished(name) {
+      await lvm.remove(await lvm.groupName(), `${UNFINISHED}${name}`);
     },
   };
 }

@@ -36,7 +36,8 @@ async function findPrograms(folder: string): Promise<TemplatePrograms | undefine
   };
   const install_os = join(folder, 'install_os');
   if (!(await isProgram(install_os))) return undefined;
-  const rest = await Promise.all([find('custom_os'), find('setup_network'), find('last_stage_custom')]);
+  const names = ['base_inputs', 'custom_os', 'setup_network', 'last_stage_custom'] as const;
+  const rest = await Promise.all(names.map(find));
   return Object.assign({ install_os }, ...rest);
 }
 

@@ -13,6 +13,7 @@ export interface IdleDisks {
   readonly type: ImageType;
   readonly root: string;
   readonly swap: string;
+  readonly root_bytes: number;
 }
 
 /**
@@ -30,5 +31,5 @@ export async function idleDisks(
   const found = await requireBothDisks(disks, vps, type, cannot);
   await requireUnused(disks[found.type], vps, cannot);
   await requireStopped(hypervisor, vps, cannot);
-  return { type, root: found.root.path, swap: found.swap.path };
+  return { type, root: found.root.path, swap: found.swap.path, root_bytes: found.root.size_bytes };
 }

@@ -1,5 +1,5 @@
 import type { Config } from '../config/schema.ts';
-import { type Bases, debianSystem } from '../core/bases.ts';
+import { type Bases, debianSystem, type HeldVolume } from '../core/bases.ts';
 import { AgentError } from '../core/errors.ts';
 import type { GuestConfigStore, Installable, JobFate, Templates } from '../core/ports.ts';
 import type { ReinstallChoice, Systems } from '../core/systems.ts';
@@ -10,6 +10,7 @@ import { baseConfigArgs, type GuestKernel, networkArgs } from './reinstall-args.
 import { selfInstalledSteps } from './self-installed.ts';
 import { approvedFate } from './settle.ts';
 import { firstBootArgs, hookArgs, isProgram } from './template-hooks.ts';
+import { holdBase } from './thin-base.ts';
 
 /** What a reinstall reaches. */
 export interface ReinstallDeps extends IdleDisksDeps {
@@ -69,6 +70,8 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
     let site: Site | undefined;
     /** The disk that the system is built on. */
     let target = '';
+    /** Whether that disk began as a copy of a base. */
+    let copied = false;
     const self_installed = selfInstalledGuest(request.os);
     if (self_installed) return selfInstalledSteps(deps, order, self_installed);
 
@@ -121,6 +124,11 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
       (system.kind === 'debian' ? system.release : undefined) ?? config.debian_release;
 
     async function bootstrap(ctx: StepContext, at: Site): Promise<void> {
+      if (copied) {
+        const debian = at.installable.system.kind === 'debian';
+        if (debian) await ctx.script('base-own', ['--root', mount_point], { timeout_ms: SHORT_MS });
+        return;
+      }
       const install_os = programs(at)?.install_os;
       if (install_os !== undefined) {
         await hook(ctx, install_os, at);
@@ -138,13 +146,41 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
         .filter((sentence) => sentence !== undefined)
         .join(' ');
 
-    /** Makes the room for the new system: a disk beside the old one, or the old one's own. */
-    async function prepare(ctx: StepContext, { choice }: Site): Promise<string> {
-      const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
-      if (choice.mode === 'swap') {
-        await ctx.fate(fateOf('beside'));
-        return (await systems.begin(vps, request.image_type, choice)).path;
+    /** The base that the new disk is to be a copy of, where there is one. */
+    async function findBase(ctx: StepContext, at: Site): Promise<HeldVolume | undefined> {
+      if (at.choice.mode !== 'swap' || request.image_type !== 'lvm') return undefined;
+      const { system, os } = at.installable;
+      const disk_bytes = at.disks.root_bytes;
+      if (system.kind === 'debian') {
+        return bases.volume({ debian: debianSystem(config, debianRelease(at)) }, disk_bytes, ctx);
       }
+      if (system.kind !== 'template') return undefined;
+      const args = (program: string) =>
+        hookArgs(program, { vps, request, mount_point, config, node_name, ...at });
+      const { programs } = system;
+      return holdBase(
+        { bases, os, programs, args, mount_point, disk_bytes, has_pool: config.provisioning_thinpool !== '' },
+        ctx,
+      );
+    }
+
+    /** Makes the room for the new system: a disk beside the old one, or the old one's own. */
+    async function prepare(ctx: StepContext, at: Site): Promise<string> {
+      const base = await findBase(ctx, at);
+      try {
+        const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
+        if (at.choice.mode === 'swap') {
+          await ctx.fate(fateOf('beside'));
+          copied = base !== undefined;
+          return (await systems.begin(vps, request.image_type, at.choice, base?.volume)).path;
+        }
+        return await prepareInPlace(ctx, disks);
+      } finally {
+        await base?.release();
+      }
+    }
+
+    async function prepareInPlace(ctx: StepContext, disks: IdleDisks): Promise<string> {
       await ctx.fate(fateOf('unfinished'));
       await guests.remove(vps);
       return disks.root;
@@ -189,6 +225,7 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
         target = await prepare(ctx, at);
       }),
       step('mkfs', (ctx, { choice, disks }) => {
+        if (copied) return ctx.script('base-copy', ['--root', target], { timeout_ms: SHORT_MS });
         const swap = choice.mode === 'swap' ? [] : ['--swap', disks.swap];
         return ctx.script('reinstall-mkfs', ['--root', target, ...swap], { timeout_ms: SHORT_MS });
       }),

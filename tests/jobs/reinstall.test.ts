@@ -47,6 +47,7 @@ const STEPS = [
 
 /** Calls the script `reinstall-bootstrap` with what it was asked for. */
 const bases: Bases = {
+  volume: async () => undefined,
   async install({ release, mirror, packages }, root, context) {
     const args = ['--root', root, '--release', release];
     if (mirror !== '') args.push('--mirror', mirror);

@@ -43,7 +43,7 @@ export async function chooseMode(
     hours === 0
       ? 'The old system goes when the new one is in its place.'
       : `The old system stays for ${hours} h: rollbackVPSos brings it back.`;
-  if (fits || (old && current.size_bytes <= free_bytes + old.size_bytes)) {
+  if (fits || (old?.frees_room && current.size_bytes <= free_bytes + old.size_bytes)) {
     return { mode: 'swap', old_goes_first: !fits, told };
   }
   const lack = `A second root disk of ${mib(current.size_bytes)} MB has no room: ${Math.floor(free_bytes / MIB)} MB are free`;

@@ -27,7 +27,7 @@ export async function makeRoom(deps: RoomDeps, needed_bytes: number, wanted_for:
   const candidates: { vps: VpsId; since: number; size_bytes: number }[] = [];
   for (const vps of await store.withRoot('old')) {
     const { old } = await store.roots(vps);
-    if (old && !old.in_use) {
+    if (old?.frees_room && !old.in_use) {
       candidates.push({ vps, since: await keptSince(vps), size_bytes: old.size_bytes });
     }
   }

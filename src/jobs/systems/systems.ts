@@ -73,10 +73,10 @@ export function createSystems(options: SystemsOptions): Systems {
   return {
     choose: (vps, type) => chooseMode({ config, store: disks[type], guests }, vps),
 
-    async begin(vps, type, { old_goes_first }) {
+    async begin(vps, type, { old_goes_first }, base) {
       await begun(vps, type);
       if (old_goes_first) await dropOld(disks[type], vps, 'another reinstall needed its room');
-      return disks[type].createNew(vps);
+      return disks[type].createNew(vps, base);
     },
 
     async approve(vps, { type, config: fresh_config, job }) {

@@ -33,13 +33,14 @@ export function describeBaseVolumes(name: string, open: () => Promise<DriverNode
     afterEach(async () => {
       await disks.remove(vps);
       await bases.remove(NAME);
+      await bases.removeUnfinished(NAME);
     });
     afterAll(() => node.cleanup());
 
     it('are there when they are whole, take room away, and go', async () => {
       const before = await disks.free_mib();
       const during: unknown[] = [];
-      const made = await bases.make(NAME, 61 * MIB, async () => {
+      const made = await bases.make(NAME, { size_bytes: 61 * MIB, spare_bytes: 0 }, async () => {
         during.push(await bases.list(), await bases.unfinished());
       });
       expect(during).toEqual([[], [NAME]]);
@@ -53,15 +54,28 @@ export function describeBaseVolumes(name: string, open: () => Promise<DriverNode
     });
 
     it('are not there where their making fails, or there is no room', async () => {
-      const broken = bases.make(NAME, 64 * MIB, () => Promise.reject(new Error('the mirror is down')));
+      const broken = bases.make(NAME, { size_bytes: 64 * MIB, spare_bytes: 0 }, () =>
+        Promise.reject(new Error('the mirror is down')),
+      );
       await expect(broken).rejects.toThrow('the mirror is down');
-      const large = bases.make(NAME, 64 * 1024 * 1024 * MIB, async () => undefined);
+      const free_bytes = (await disks.free_mib()) * MIB;
+      const beside = { size_bytes: 64 * MIB, spare_bytes: free_bytes };
+      await expect(bases.make(NAME, beside, async () => undefined)).rejects.toMatchObject({
+        code: 'no_space',
+      });
+      const large = bases.make(
+        NAME,
+        { size_bytes: 64 * 1024 * 1024 * MIB, spare_bytes: 0 },
+        async () => undefined,
+      );
       await expect(large).rejects.toMatchObject({ code: 'no_space' });
       expect([await bases.list(), await bases.unfinished()]).toEqual([[], []]);
     });
 
     it('are what a root disk begins as; each is independent of the other', async () => {
-      const base = await bases.make(NAME, 64 * MIB, (path) => mark(path, 'base'));
+      const base = await bases.make(NAME, { size_bytes: 64 * MIB, spare_bytes: 0 }, (path) =>
+        mark(path, 'base'),
+      );
       await disks.create(vps, { root_mb: 100, swap_mb: 8 });
       const fresh = await disks.createNew(vps, base);
       expect(fresh.size_bytes).toBe(100 * MIB);
@@ -78,7 +92,9 @@ export function describeBaseVolumes(name: string, open: () => Promise<DriverNode
     });
 
     it('let a root disk be a copy that is no larger than they are', async () => {
-      const base = await bases.make(NAME, 100 * MIB, (path) => mark(path, 'base'));
+      const base = await bases.make(NAME, { size_bytes: 100 * MIB, spare_bytes: 0 }, (path) =>
+        mark(path, 'base'),
+      );
       await disks.create(vps, { root_mb: 100, swap_mb: 8 });
       expect(front((await disks.createNew(vps, base)).path)).toBe('base');
       await expect(disks.createNew(vps, base)).rejects.toMatchObject({ code: 'disks_exist' });
