@@ -278,12 +278,12 @@ describe('an installation that comes to nothing', () => {
     site = undefined;
   });
 
-  async function fails(): Promise<JobStatus> {
+  async function fails({ configured = false } = {}): Promise<JobStatus> {
     const ended = await (site as Site).ended();
     expect(ended.state).toBe('failed');
     expect(ended.steps.at(-1)?.name).toBe('bootstrap');
     await nothingIsLeft(site as Site);
-    expect(existsSync(join((site as Site).base, 'xen/xen01'))).toBe(false);
+    expect(existsSync(join((site as Site).base, 'xen/xen01'))).toBe(configured);
     return ended;
   }
 
@@ -322,6 +322,22 @@ describe('an installation that comes to nothing', () => {
     await site.start();
     const { message } = await fails();
     expect(message).toContain('Its disks were made anew and hold an unfinished system');
+  }, 120_000);
+
+  it('the mirror goes down in the middle, and there is a system already: it stays, byte for byte', async () => {
+    site = await makeSite(node, 512, { debian_repo: await dyingMirror(20) });
+    const [disk, config] = [join(site.base, 'mnt/xen01.img'), join(site.base, 'xen/xen01')];
+    mkdirSync(join(site.base, 'old/etc'), { recursive: true });
+    writeFileSync(join(site.base, 'old/etc/marker'), "the customer's data\n");
+    execFileSync('mkfs.ext4', ['-q', '-F', '-d', join(site.base, 'old'), disk]);
+    writeFileSync(config, 'name = "xen01"\n');
+    const contents = () => execFileSync('sha256sum', [disk, config], { encoding: 'utf8' });
+    const before = contents();
+    await site.start();
+    const { message } = await fails({ configured: true });
+    expect(message).toMatch(/in step bootstrap: .*The system that was there is as it was\.$/);
+    expect(contents()).toBe(before);
+    expect(readdirSync(join(site.base, 'mnt')).filter((name) => name.includes('.new'))).toEqual([]);
   }, 120_000);
 
   it('the disk is full', async () => {
