@@ -58,6 +58,11 @@ deb: node_modules/.installed
 	scripts/dev/install-deps lintian
 	scripts/dev/lint-deb
 
+# The packages built twice and compared, then in a clean Debian 13: minutes, the first time of a week.
+test-packages: deb
+	scripts/dev/rebuild-deb
+	tests/packages/run
+
 # Puts the built agent where it runs from; DESTDIR is for packages.
 install:
 	install -d $(DESTDIR)/usr/sbin $(DESTDIR)/usr/bin $(DESTDIR)/usr/lib/dtc-xen-agent $(DESTDIR)/etc/dtc-xen
@@ -82,6 +87,8 @@ install:
 	install -D -m 644 -t $(DESTDIR)/usr/lib/dtc-xen-agent/console console/caller
 	install -D -m 644 console/sshd.conf $(DESTDIR)/etc/ssh/sshd_config.d/dtc-xen.conf
 	install -D -m 440 console/sudoers $(DESTDIR)/etc/sudoers.d/dtc-xen
+	install -D -m 644 console/xen.service.conf $(DESTDIR)/usr/lib/systemd/system/xen.service.d/dtc-xen-console-log.conf
+	install -D -m 644 console/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/dtc-xen-agent.conf
 
 	$(foreach page,$(filter-out man/dtc-xen-firewall%,$(wildcard man/*.[1-8])),install -D -m 644 -t $(DESTDIR)/usr/share/man/man$(subst .,,$(suffix $(page))) $(page) &&) true
 	$(foreach file,$(wildcard completions/*),install -D -m 644 -t $(DESTDIR)/usr/share/bash-completion/completions $(file) &&) true

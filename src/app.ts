@@ -16,6 +16,7 @@ import { createRegistry } from './core/registry.ts';
 import type { Runner } from './core/runner.ts';
 import { createAccounts } from './drivers/accounts.ts';
 import { ensureCertificate } from './drivers/certificate.ts';
+import { createConsoleLogs } from './drivers/console-logs.ts';
 import { createCounters } from './drivers/counters.ts';
 import { createDiskFiles } from './drivers/disk-files.ts';
 import { createFileLocks, createVpsLocks } from './drivers/flock.ts';
@@ -45,6 +46,8 @@ import { readTls } from './transport/tls.ts';
 const RECOVERY_INTERVAL_MS = 30_000;
 /** When old systems are looked after. */
 const HOURLY = '41 * * * *';
+/** When guests' console logs are. */
+const EVERY_MINUTE = '* * * * *';
 
 /** A configuration, and the file that it came from: a job's process reads it anew. */
 export interface AppOptions {
@@ -98,6 +101,7 @@ function createDrivers(config: Config, log: Logger): Drivers {
     systems: createSystems({ config, log, ...xen }),
     roots: createGuestRoots({ runner, config }),
     accounts: createAccounts({ runner, config, htpasswd: passwords }),
+    consoles: createConsoleLogs({ config }),
     templates: createTemplates({ config }),
   };
 }
@@ -229,6 +233,9 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
   };
   const tidying = createSchedule(HOURLY, tidy, log);
   await tidying.start();
+  const trim = () => drivers.consoles.trim().catch(warn("guests' console logs cannot be cut now"));
+  const trimming = createSchedule(EVERY_MINUTE, trim, log);
+  await trimming.start();
   void tidy();
   const recovery = setInterval(
     () => settle().catch(warn('dead jobs cannot be settled now')),
@@ -246,6 +253,7 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
       clearInterval(recovery);
       await server.close();
       await tidying.stop();
+      await trimming.stop();
       await bases.stop();
       await samples.stop();
       log.info('stopped');

@@ -92,6 +92,7 @@ function settings(folder: string, node: FakeNode): Partial<Record<ConfigKey, str
     xen_dir: join(folder, 'xen'),
     state_dir: join(folder, 'state'),
     run_dir: join(folder, 'run'),
+    console_log_dir: join(folder, 'console'),
     provisioning_mount_point: join(folder, 'mnt'),
     os_dir: join(folder, 'os'),
     app_dir: join(folder, 'app'),

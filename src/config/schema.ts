@@ -169,6 +169,7 @@ export const configSchema = z.strictObject({
   xen_dir: path('Guest configurations, with auto/ for the autostart links.', '/etc/xen'),
   state_dir: path("Jobs, samples and the console users' homes.", '/var/lib/dtc-xen'),
   run_dir: path('Locks.', '/run/dtc-xen'),
+  console_log_dir: path("Where xenconsoled writes guests' consoles.", '/var/log/xen/console'),
   os_dir: path('Operating system templates.', '/usr/share/dtc-xen-os'),
   app_dir: path('Appliances.', '/usr/share/dtc-xen-app'),
   scripts_dir: path("The agent's own shell programs.", '/usr/share/dtc-xen/scripts'),

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/schema.ts';
 import type { Caller } from './call.ts';
+import type { ConsoleLogs } from './consoles.ts';
 import type {
   Accounts,
   DiskStore,
@@ -24,6 +25,7 @@ export interface Ports {
   readonly jobs: Jobs;
   readonly samples: Samples;
   readonly accounts: Accounts;
+  readonly consoles: ConsoleLogs;
   readonly templates: Templates;
   readonly systems: Systems;
   readonly locks: VpsLocks;

@@ -135,6 +135,14 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
       if (!entry || strange(vps, entry) !== undefined) return;
       await check('usermod', 'usermod', ['--lock', '--', vps.name]);
       await removeFromOwnedFolder(homeOf(vps), '.ssh', KEY_FILES);
+      // A connection that is there already needs no password: over it, sessions could be opened to the name's next owner.
+      await runner.check({
+        label: 'pkill',
+        program: 'pkill',
+        args: ['-KILL', '-u', String(entry[2])],
+        timeout_ms: TIMEOUT_MS,
+        ok_codes: [1],
+      });
     },
 
     setSoapPassword: (vps, password) => htpasswd.setPassword(vps.name, password),

@@ -2,12 +2,12 @@ import { lstat, mkdir, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../core/errors.ts';
+import { readLogTail } from '../core/log-tail.ts';
 import type { FileLocks, JobStatus, Jobs } from '../core/ports.ts';
 import type { VpsId } from '../core/vps.ts';
 import { isEnded, type JobFolder, readStatus } from './folder.ts';
 import { type LaunchOptions, launch } from './launch.ts';
 import { createLeftovers } from './leftovers.ts';
-import { readLogTail } from './log.ts';
 import { settle } from './settle.ts';
 import { createJobStore, type StoredJob } from './store.ts';
 

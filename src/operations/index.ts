@@ -2,6 +2,7 @@
 import type { Operation } from '../core/operation.ts';
 import appList from './app-list.ts';
 import bsdKernelSet from './bsd-kernel-set.ts';
+import consoleLogGet from './console-log-get.ts';
 import consolePasswordSet from './console-password-set.ts';
 import cpuUsageGet from './cpu-usage-get.ts';
 import diskCheck from './disk-check.ts';
@@ -33,6 +34,7 @@ import vpsStateGet from './vps-state-get.ts';
 export const operations: readonly Operation[] = [
   appList,
   bsdKernelSet,
+  consoleLogGet,
   consolePasswordSet,
   cpuUsageGet,
   diskCheck,

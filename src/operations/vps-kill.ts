@@ -7,7 +7,7 @@ import { findIfThere, requireStopped, requireUnused } from '../core/vps-checks.t
 export default defineOperation({
   name: 'killVPS',
   summary:
-    "Deletes a stopped VPS for good: its disks, configuration, autostart link, jobs' logs, and its owner's ways in.",
+    "Deletes a stopped VPS for good: its disks, configuration, autostart link, logs, and its owner's ways in.",
   who: 'admin',
   input: z.object({
     vpsname: vpsname(),
@@ -19,7 +19,10 @@ export default defineOperation({
   changes: true,
   timeout_ms: 180_000,
   errors: ['vps_running', 'disks_in_use', 'no_volume_group', ...PROGRAM_ERRORS],
-  handler: async ({ accounts, disks, hypervisor, guests, jobs, systems }, { vpsname: vps, imagetype }) => {
+  handler: async (
+    { accounts, consoles, disks, hypervisor, guests, jobs, systems },
+    { vpsname: vps, imagetype },
+  ) => {
     await requireStopped(hypervisor, vps, 'cannot be deleted');
     const store = disks[imagetype];
     const other = imagetype === 'lvm' ? disks.vbd : disks.lvm;
@@ -37,6 +40,7 @@ export default defineOperation({
     await accounts.revoke(vps);
     await accounts.unpinIsos(vps);
     await jobs.forget(vps);
+    await consoles.forget(vps);
     return { result: `Deleted ${vps.name}` };
   },
 });

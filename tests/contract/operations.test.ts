@@ -71,6 +71,12 @@ const putIso = async (vps: string) => {
   for (const name of ['b.iso', 'a.iso', 'notes.txt']) writeFileSync(join(home(vps), name), '');
 };
 
+const consoleLog = (vps: string) => join(site.folder.path, 'console', `guest-${vps}.log`);
+const writeConsole = (vps: string) => {
+  mkdirSync(join(site.folder.path, 'console'), { recursive: true });
+  writeFileSync(consoleLog(vps), `\x1b[2J\r\n\x1b[32mBooting\x1b[0m\r\r\n\xff${vps} login:`, 'latin1');
+};
+
 const CASES: Record<string, Case> = {
   testVPSServer: { params: nothing, legacy: () => 'OK', modern: () => ({ result: ['OK'] }) },
   startVPS: {
@@ -147,6 +153,7 @@ const CASES: Record<string, Case> = {
     prepare: async (vps) => {
       await configure(vps);
       await configure(`${vps}9`);
+      for (const name of [vps, `${vps}9`]) writeConsole(name);
     },
     params: onlyVps,
     legacy: () => 'OK',
@@ -154,6 +161,7 @@ const CASES: Record<string, Case> = {
     afterwards: async (vps) => {
       expect([...volumes(vps), existsSync(config(vps))]).toEqual([false, false, false]);
       expect([...volumes(`${vps}9`), existsSync(config(`${vps}9`))]).toEqual([true, true, true]);
+      expect([vps, `${vps}9`].map((name) => existsSync(consoleLog(name)))).toEqual([false, true]);
     },
   },
   reinstallVPSos: {
@@ -220,6 +228,12 @@ const CASES: Record<string, Case> = {
     params: (vps) => ({ vpsname: vps, numlines: 0 }),
     legacy: () => expect.stringMatching(/installing tiny\n[\s\S]*is installed on/),
     modern: () => ({ log: expect.stringMatching(/installing tiny/) }),
+  },
+  getVPSConsoleLog: {
+    prepare: async (vps) => writeConsole(vps),
+    params: (vps) => ({ vpsname: vps, numlines: 2 }),
+    legacy: (vps) => `Booting\n${vps} login:`,
+    modern: (vps) => ({ log: `Booting\n${vps} login:` }),
   },
   fsckVPSpartition: {
     prepare: install,

@@ -173,19 +173,21 @@ describe('a folder where a file of the ssh key is to be', () => {
 });
 
 describe('when the VPS is deleted', () => {
-  beforeEach(() => programs.addRecording('usermod'));
+  beforeEach(() => {
+    programs.addRecording('usermod');
+    programs.addRecording('pkill', 'exit 1');
+  });
 
-  it('its owner is left no way in: no SOAP user, no password, no key', async () => {
+  it('its owner is left no way in: no SOAP user, no password, no key, no open connection', async () => {
     await accounts().setSshKey(xen01, key);
     writeFileSync(join(home, '.ssh', 'authorized_keys2'), key);
     writeFileSync(join(home, 'b.iso'), '');
     await accounts().revoke(xen01);
     expect(soapPasswords).toEqual([['xen01']]);
-    expect(programs.calls().at(-1)).toEqual({
-      program: 'usermod',
-      args: ['--lock', '--', 'xen01'],
-      input: '',
-    });
+    expect(programs.calls().slice(-2)).toEqual([
+      { program: 'usermod', args: ['--lock', '--', 'xen01'], input: '' },
+      { program: 'pkill', args: ['-KILL', '-u', `${UID}`], input: '' },
+    ]);
     expect(readdirSync(join(home, '.ssh'))).toEqual([]);
     expect(readdirSync(home).sort()).toEqual(['.ssh', 'b.iso']);
     await accounts().revoke(xen01);

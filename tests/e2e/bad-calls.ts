@@ -187,6 +187,7 @@ export const GOOD: Readonly<Record<string, (vps: string) => Params>> = {
   getVPSJob: (vpsname) => ({ vpsname }),
   cancelVPSJob: (vpsname) => ({ vpsname }),
   getVPSInstallLog: (vpsname) => ({ vpsname, numlines: 10 }),
+  getVPSConsoleLog: (vpsname) => ({ vpsname, numlines: 10 }),
   fsckVPSpartition: (vpsname) => ({ vpsname }),
   changeVPSrootPassword: (vpsname) => ({ vpsname, password: 'a good one' }),
   changeVPSxmPassword: (vpsname) => ({ vpsname, password: 'a good one' }),
