@@ -1,4 +1,5 @@
 // Bundles the daemon and the client, each with its libraries, into one file in dist/.
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
 
 const banner = `#!/usr/bin/env node
@@ -7,7 +8,7 @@ const require = __createRequire(import.meta.url);
 const __filename = import.meta.filename;
 const __dirname = import.meta.dirname;`;
 
-await build({
+const { metafile } = await build({
   entryPoints: { 'dtc-xen-agent': 'src/main.ts', 'dtc-xen-client': 'src/client/main.ts' },
   outdir: 'dist',
   bundle: true,
@@ -19,5 +20,10 @@ await build({
   minifyWhitespace: true,
   minifySyntax: true,
   logLevel: 'warning',
+  metafile: true,
   banner: { js: banner },
 });
+
+// Which file of which library went in: scripts/dev/bundled-licences.mjs reads it.
+mkdirSync('.cache', { recursive: true });
+writeFileSync('.cache/bundled.json', JSON.stringify(metafile.inputs));
