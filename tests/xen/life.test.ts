@@ -1,23 +1,13 @@
 // The life of a VPS, as a panel leads it, on real Xen and real LVM.
 import { afterAll, describe, expect, it } from 'vitest';
 import { inOrder } from './in-order.ts';
-import {
-  Console,
-  consoleCount,
-  consoleShows,
-  dom0,
-  dom0Succeeds,
-  domid,
-  jobEnd,
-  modern,
-  panel,
-  until,
-} from './node.ts';
+import { Console, consoleShows, dom0, dom0Succeeds, domid, jobEnd, modern, panel, until } from './node.ts';
 
 const vpsname = 'xen01';
 const IP = '10.0.2.101';
 const PASSWORD = `geheim"$1'\\x`;
 const PROMPT = 'xen01 login:';
+const UP = 'bare guest is up';
 const MIB_SECTORS = 2048;
 
 interface Row {
@@ -164,27 +154,8 @@ describe('the life of a VPS', () => {
     within5(after.swap - before.swap, 64 * MIB_SECTORS);
   });
 
-  it('reboot from inside: a new domain id; the differences sampled add up to what the new domain has', async () => {
-    const before = (await rowsUntilNow()).at(-1);
-    const prompts = await consoleCount(vpsname, PROMPT);
-    guest.type('systemctl reboot');
-    const second = await until('a new domain', 120, async () => {
-      const now = await domid(vpsname);
-      return now !== undefined && now > first_domid ? now : undefined;
-    });
-    guest.close();
-    await consoleShows(vpsname, PROMPT, prompts + 1);
-    expect(second).toBeGreaterThan(first_domid);
-    const rows = await rowsUntilNow();
-    for (const name of ['net_inbytes', 'net_outbytes', 'filesystem_sectors', 'swap_sectors']) {
-      const own = rows.filter((row) => Number(row[name]) < Number(before?.[name]));
-      const billed = own.reduce((sum, row) => sum + Number(row[`diff_${name}`]), 0);
-      expect(Number(own.at(-1)?.[name]), name).toBeGreaterThan(0);
-      expect(billed, name).toBe(Number(own.at(-1)?.[name]));
-    }
-  });
-
   it('shutdownVPS: answers when the domain is gone and its volumes are free', async () => {
+    guest.close();
     expect(await panel('shutdownVPS', { vpsname })).toEqual(['OK', 'Shut down xen01']);
     expect(await domid(vpsname)).toBeUndefined();
     expect(await dom0('lvs --noheadings -o lv_device_open vg0/xen01 vg0/xen01swap | tr -d " \\n"')).toBe('');
@@ -212,8 +183,38 @@ describe('the life of a VPS', () => {
     expect(await dom0Succeeds('fsck.ext4 -n /dev/vg0/xen01.old')).toBe(true);
   });
 
-  it('destroyVPS: off at once, nothing deleted', async () => {
+  it('reboot from inside: a new domain id; the differences sampled add up to what the new domain has', async () => {
     expect(await modern('startVPS', { vpsname })).toEqual({ result: 'Started xen01' });
+    await consoleShows(vpsname, UP);
+    first_domid = (await domid(vpsname)) ?? 0;
+    guest = new Console(vpsname);
+    const traffic = async (packets: number, megabytes: number) => {
+      await guest.run(`/bin/busybox ping -q -c ${packets} -s 20000 10.0.2.15`);
+      for (const disk of ['/dev/xvda', '/dev/xvdb'])
+        await guest.run(`/bin/busybox dd if=${disk} of=/dev/null bs=1M count=${megabytes}`);
+    };
+    await traffic(6, 40);
+    const before = (await rowsUntilNow()).at(-1);
+    guest.type('/bin/busybox reboot -f');
+    const second = await until('a new domain', 120, async () => {
+      const now = await domid(vpsname);
+      return now !== undefined && now > first_domid ? now : undefined;
+    });
+    expect(second).toBeGreaterThan(first_domid);
+    guest.close();
+    await consoleShows(vpsname, UP, 2);
+    guest = new Console(vpsname);
+    await traffic(2, 4);
+    const rows = await rowsUntilNow();
+    for (const name of ['net_inbytes', 'net_outbytes', 'filesystem_sectors', 'swap_sectors']) {
+      const own = rows.filter((row) => Number(row[name]) < Number(before?.[name]));
+      const billed = own.reduce((sum, row) => sum + Number(row[`diff_${name}`]), 0);
+      expect(Number(own.at(-1)?.[name]), name).toBeGreaterThan(0);
+      expect(billed, name).toBe(Number(own.at(-1)?.[name]));
+    }
+  });
+
+  it('destroyVPS: off at once, nothing deleted', async () => {
     expect(await panel('killVPS', { vpsname: '01', imagetype: 'lvm' })).toMatch(
       /^NOTOK - xen01 cannot be deleted/,
     );

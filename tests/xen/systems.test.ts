@@ -26,9 +26,9 @@ const STEPS = [
   'swap',
   'done',
 ];
-/** Cuts at a step's beginning in every run; with XEN_TEST_CUTS=n at each step's, and at n random instants. */
-const RANDOM_CUTS = Number(process.env['XEN_TEST_CUTS'] ?? 0);
-const MOMENTS = RANDOM_CUTS > 0 ? [...STEPS, ...Array<undefined>(RANDOM_CUTS)] : ['swap'];
+/** With XEN_TEST_CUTS=n: at each step's beginning, and at n random instants. A cut takes two minutes and more here. */
+const RANDOM_CUTS = process.env['XEN_TEST_CUTS'];
+const MOMENTS = RANDOM_CUTS ? [...STEPS, ...Array<undefined>(Number(RANDOM_CUTS))] : [];
 const STATUS = `/var/lib/dtc-xen/states/${vpsname}/*/status.json`;
 
 const lab = (...args: string[]) =>
@@ -72,58 +72,63 @@ async function cutPowerIn(step: string | undefined, longest_ms: number): Promise
 
 inOrder();
 
-it(`the power is cut ${MOMENTS.length} times during a reinstall: no system is lost, each boots, nothing is mounted`, {
-  timeout: 400_000 * MOMENTS.length,
-}, async () => {
-  const started = Date.now();
-  let memory = 100;
-  expect(await install(vpsname, 'bare', { ramsize: memory })).toMatchObject({ state: 'succeeded' });
-  const longest_ms = Date.now() - started;
-  let kept_old = 0;
-  for (const step of MOMENTS) {
-    const old = String(memory);
-    memory += 1;
-    await dom0('sync');
-    const boots = await consoleCount(vpsname, UP);
-    await modern('reinstallVPSos', {
-      vpsname,
-      ostype: 'bare',
-      ramsize: memory,
-      password: 'x',
-      nics: '10.0.2.105',
-    });
-    const cut = await cutPowerIn(step, longest_ms);
-    lab('up', '--keep');
-    await until('an answer of the agent', 240, async () =>
-      (await dom0Succeeds('journalctl -b -u dtc-xen-agent | grep listening')) ? true : undefined,
+it.runIf(MOMENTS.length > 0)(
+  `the power is cut ${MOMENTS.length} times during a reinstall: no system is lost, each boots, nothing is mounted`,
+  {
+    timeout: 400_000 * MOMENTS.length,
+  },
+  async () => {
+    const started = Date.now();
+    let memory = 100;
+    expect(await install(vpsname, 'bare', { ramsize: memory })).toMatchObject({ state: 'succeeded' });
+    const longest_ms = Date.now() - started;
+    let kept_old = 0;
+    for (const step of MOMENTS) {
+      const old = String(memory);
+      memory += 1;
+      await dom0('sync');
+      const boots = await consoleCount(vpsname, UP);
+      await modern('reinstallVPSos', {
+        vpsname,
+        ostype: 'bare',
+        ramsize: memory,
+        password: 'x',
+        nics: '10.0.2.105',
+      });
+      const cut = await cutPowerIn(step, longest_ms);
+      lab('up', '--keep');
+      await until('an answer of the agent', 240, async () =>
+        (await dom0Succeeds('journalctl -b -u dtc-xen-agent | grep listening')) ? true : undefined,
+      );
+      await dom0('systemctl is-system-running --wait >/dev/null || true');
+      if (!(await dom0Succeeds(`xl domid ${vpsname}`))) await modern('startVPS', { vpsname });
+      await consoleShows(vpsname, UP, boots + 1);
+      await modern('destroyVPS', { vpsname });
+      const { state } = await jobEnd(vpsname);
+      const now = await generation();
+      expect(now.memory, `${cut}: the configuration belongs to the root`).toBe(now.root);
+      expect([old, String(memory)], cut).toContain(now.root);
+      if (state === 'succeeded') expect(now.root, cut).toBe(String(memory));
+      expect(await dom0(`ls /dev/vg0 | grep '${vpsname}[.]new' || true`), cut).toBe('');
+      expect(await dom0Succeeds(`fsck.ext4 -f -n ${ROOT}`), cut).toBe(true);
+      expect(await dom0Succeeds(`grep -E "vg0-${vpsname}|/var/lib/dtc-xen/mnt/" /proc/mounts`), cut).toBe(
+        false,
+      );
+      if (now.root === old) kept_old += 1;
+      memory = Number(now.root);
+      process.stdout.write(
+        `         power cut ${cut}: ${now.root === old ? 'the old system' : 'the new one'} boots\n`,
+      );
+    }
+    note(
+      'power cuts during a reinstall',
+      `${MOMENTS.length}; ${kept_old} times the old system, ${MOMENTS.length - kept_old} times the new one; 0 lost`,
     );
-    await dom0('systemctl is-system-running --wait >/dev/null || true');
-    if (!(await dom0Succeeds(`xl domid ${vpsname}`))) await modern('startVPS', { vpsname });
-    await consoleShows(vpsname, UP, boots + 1);
-    await modern('destroyVPS', { vpsname });
-    const { state } = await jobEnd(vpsname);
-    const now = await generation();
-    expect(now.memory, `${cut}: the configuration belongs to the root`).toBe(now.root);
-    expect([old, String(memory)], cut).toContain(now.root);
-    if (state === 'succeeded') expect(now.root, cut).toBe(String(memory));
-    expect(await dom0(`ls /dev/vg0 | grep '${vpsname}[.]new' || true`), cut).toBe('');
-    expect(await dom0Succeeds(`fsck.ext4 -f -n ${ROOT}`), cut).toBe(true);
-    expect(await dom0Succeeds(`grep -E "vg0-${vpsname}|/var/lib/dtc-xen/mnt/" /proc/mounts`), cut).toBe(
-      false,
-    );
-    if (now.root === old) kept_old += 1;
-    memory = Number(now.root);
-    process.stdout.write(
-      `         power cut ${cut}: ${now.root === old ? 'the old system' : 'the new one'} boots\n`,
-    );
-  }
-  note(
-    'power cuts during a reinstall',
-    `${MOMENTS.length}; ${kept_old} times the old system, ${MOMENTS.length - kept_old} times the new one; 0 lost`,
-  );
-});
+  },
+);
 
 it('rollbackVPSos: the system before boots again, with its data and its configuration; rolled back again, the newer one', async () => {
+  expect(await install(vpsname, 'bare')).toMatchObject({ state: 'succeeded' });
   await boot();
   await modern('destroyVPS', { vpsname });
   const before = { ...(await generation()), boots: await bootsCounted(ROOT) };

@@ -15,6 +15,7 @@ const phases = [
   ['drivers'],
   ['footprint'],
   long ? ['bootstrap'] : [],
+  ['thin'],
   ['systems'],
   ['outage'],
 ]
