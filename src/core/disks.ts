@@ -1,0 +1,92 @@
+import type { VpsId } from './vps.ts';
+
+/** Where a VPS's disks live: `lvm` volumes in the volume group, or `vbd` image files. */
+export type ImageType = 'lvm' | 'vbd';
+
+/** A disk that exists. */
+export interface Disk {
+  readonly path: string;
+  readonly size_bytes: number;
+  /** Something holds it open: a guest, a mount, a check. */
+  readonly in_use: boolean;
+}
+
+/** What is there of a VPS's two disks. */
+export interface VpsDisks {
+  readonly type: ImageType;
+  readonly root: Disk | undefined;
+  readonly swap: Disk | undefined;
+}
+
+/**
+ * What a VPS's root disk is called: `current` xenNN, `new` xenNN.new (a system that is being made), `old` xenNN.old (the
+ * system before), `passing` xenNN.passing (on the way from one name to another).
+ */
+export type RootRole = 'current' | 'new' | 'old' | 'passing';
+
+/** A root disk with what it is known by whatever its name: a volume's UUID, an image file's inode. */
+export interface RootDisk extends Disk {
+  readonly identity: string;
+  /** Whether its removal gives room for new disks: not where it has room of its own, and they are made in a thin pool. */
+  readonly frees_room: boolean;
+}
+
+/** A whole system on a read-only thin volume that no guest has, for new root disks to be copies of. */
+export interface BaseVolume {
+  readonly name: string;
+  readonly size_bytes: number;
+}
+
+/** The volumes of bases in the thin pool. A name is `KEY.CONTENT`. Errors: `no_space`, `no_volume_group`, `program_*`. */
+export interface BaseVolumes {
+  /** Those that are whole. */
+  list(): Promise<readonly BaseVolume[]>;
+  /** Names of those that are being made, or that nobody finished. */
+  unfinished(): Promise<readonly string[]>;
+  /**
+   * Makes a volume, which is there when `fill` has put a file system onto the disk of that path. What an earlier attempt left
+   * goes first; nothing stays where it fails. One caller at a time for a name. Error: `no_space`, too, where there is not
+   * `spare_bytes` more room.
+   */
+  make(
+    name: string,
+    size: { size_bytes: number; spare_bytes: number },
+    fill: (path: string) => Promise<unknown>,
+  ): Promise<BaseVolume>;
+  /** Deletes a whole volume; gone already is fine, and copies of it stay as they are. */
+  remove(name: string): Promise<void>;
+  /** Deletes what was left of the making of one; nothing left is fine. */
+  removeUnfinished(name: string): Promise<void>;
+}
+
+/** The root disks that are there. */
+export type RootDisks = Readonly<Partial<Record<RootRole, RootDisk>>>;
+
+/** One kind of disk. Errors: `no_space`, `no_volume_group`, `disks_in_use`, `program_*`. */
+export interface DiskStore {
+  readonly type: ImageType;
+  find(vps: VpsId): Promise<VpsDisks>;
+  /** The sizes that `create` would make of these requests: a volume group rounds up to whole extents. */
+  roundedSize_bytes(size_mb: number): Promise<number>;
+  /** Makes the disks that are missing; makes none where one cannot be made. */
+  create(vps: VpsId, size: { root_mb: number; swap_mb: number }): Promise<void>;
+  /** Deletes both disks, and root disks of every other role; those already gone are fine. */
+  remove(vps: VpsId): Promise<void>;
+  /** Room for more disks, in MiB. */
+  free_mib(): Promise<number>;
+  /** The VPS's root disks in all roles. */
+  roots(vps: VpsId): Promise<RootDisks>;
+  /**
+   * Makes the root disk `new`, as large as the current one: empty, or a copy of a base that is no larger. Errors:
+   * `disks_missing`, `disks_exist`.
+   */
+  createNew(vps: VpsId, base?: BaseVolume): Promise<Disk>;
+  /** Gives a root disk another role that none has. */
+  renameRoot(vps: VpsId, from: RootRole, to: RootRole): Promise<void>;
+  /** Deletes a root disk; gone already is fine. */
+  removeRoot(vps: VpsId, role: RootRole): Promise<void>;
+  /** The VPSes that have a root disk in this role. */
+  withRoot(role: RootRole): Promise<readonly VpsId[]>;
+  /** Whether there is anything on a disk that a program can name: a file system, swap space, a partition table. */
+  hasContent(disk: Disk): Promise<boolean>;
+}
