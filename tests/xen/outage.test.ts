@@ -9,7 +9,7 @@ const LAB = join(import.meta.dirname, 'lab/lab');
 const UP = 'bare guest is up';
 
 const lab = (...args: string[]) =>
-  execFileSync(LAB, args, { timeout: 400_000, stdio: ['ignore', 'pipe', 'inherit'] });
+  execFileSync(LAB, args, { timeout: 700_000, stdio: ['ignore', 'pipe', 'inherit'] });
 
 /** What a volume holds, byte for byte. */
 const contents = (volume: string) => dom0(`sha256sum </dev/vg0/${volume}`);

@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config';
 
 const common = {
   root: import.meta.dirname,
-  testTimeout: 400_000,
-  hookTimeout: 400_000,
+  testTimeout: 900_000,
+  hookTimeout: 900_000,
   pool: 'forks' as const,
 };
 
@@ -31,7 +31,7 @@ export default defineConfig({
         name: names.join(' and '),
         include: names.map((name) => `${name}.test.ts`),
         maxWorkers: names.length,
-        sequence: { groupOrder },
+        sequence: { groupOrder: groupOrder + 1 },
       },
     })),
   },
