@@ -15,7 +15,7 @@ const phases = [
   ['drivers'],
   ['footprint'],
   long ? ['bootstrap'] : [],
-  ['thin'],
+  long || only?.includes('thin') ? ['thin'] : [],
   ['systems'],
   ['outage'],
 ]
