@@ -69,7 +69,9 @@ install:
 	install -m 755 dist/dtc-xen-agent.js $(DESTDIR)/usr/lib/dtc-xen-agent/dtc-xen-agent.mjs
 	install -m 755 dist/dtc-xen-client.js $(DESTDIR)/usr/lib/dtc-xen-agent/dtc-xen-client.mjs
 	ln -sf ../lib/dtc-xen-agent/dtc-xen-agent.mjs $(DESTDIR)/usr/sbin/dtc-xen-agent
-	ln -sf dtc-xen-agent $(DESTDIR)/usr/sbin/dtc-xen
+	for name in dtc-xen dtc_reinstall_os dtc_setup_vps_disk dtc_kill_vps_disk dtc_write_xenhvm_conf dtc_change_bsd_kernel dtc-xen-volgroup; do \
+	  ln -sf dtc-xen-agent $(DESTDIR)/usr/sbin/$$name || exit 1; \
+	done
 	ln -sf ../lib/dtc-xen-agent/dtc-xen-client.mjs $(DESTDIR)/usr/bin/dtc-xen-client
 	install -d $(DESTDIR)/usr/share/dtc-xen/scripts/lib $(DESTDIR)/usr/share/dtc-xen/scripts/guest
 	install -m 755 $(filter-out scripts/dev scripts/lib scripts/guest,$(wildcard scripts/*)) $(DESTDIR)/usr/share/dtc-xen/scripts/

@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -25,6 +26,7 @@ import { createGuestRoots } from './drivers/guest-roots.ts';
 import { describeHost, guestKernel, hostFigures, nodeName } from './drivers/host.ts';
 import { createLvm } from './drivers/lvm.ts';
 import { createLvmBases } from './drivers/lvm-bases.ts';
+import { createLvmReports } from './drivers/lvm-group.ts';
 import { createRunner } from './drivers/run.ts';
 import { createServiceManager, type ServiceManager } from './drivers/service-manager.ts';
 import { createTemplates } from './drivers/templates.ts';
@@ -36,6 +38,7 @@ import { runJob } from './jobs/run-job.ts';
 import { createSystemKeeper } from './jobs/systems/keeper.ts';
 import { createSystems } from './jobs/systems/systems.ts';
 import { operations } from './operations/index.ts';
+import type { LocalAgent } from './programs/program.ts';
 import { createSamples, type Sampler } from './stats/samples.ts';
 import { createSchedule } from './stats/schedule.ts';
 import { createAuthenticator } from './transport/auth.ts';
@@ -106,10 +109,10 @@ function createDrivers(config: Config, log: Logger): Drivers {
   };
 }
 
-/** This program, as far as its command. */
+/** This program, as far as its command; by its own name, whatever link it was called by. */
 function agentProgram(config_file: string): string[] {
   const [program = ''] = process.argv.slice(1);
-  return [process.execPath, ...process.execArgv, resolve(program), '--config', resolve(config_file)];
+  return [process.execPath, ...process.execArgv, realpathSync(program), '--config', resolve(config_file)];
 }
 
 function createJobKeeper({ config, config_file }: AppOptions, { runner, file_locks }: Drivers): JobKeeper {
@@ -297,16 +300,8 @@ export async function runJobHere({ config, folder }: AppOptions & { folder: stri
   return status.state === 'succeeded' ? 0 : 1;
 }
 
-/**
- * Does one operation here and now, as the admin, under the same locks and refusals as the daemon. The value `-` is read
- * from standard input, for passwords. Prints the answer as JSON, or the refusal. Returns the exit code.
- */
-export async function callByHand({
-  config,
-  config_file,
-  operation,
-  values,
-}: AppOptions & { operation: string; values: readonly string[] }): Promise<number> {
+/** Opens the agent's operations for use here and now, without the daemon. */
+export async function openLocally({ config, config_file }: AppOptions): Promise<LocalAgent> {
   await makeFolders(config);
   const log = pino({ level: 'silent' });
   const drivers = createDrivers(config, log);
@@ -319,21 +314,36 @@ export async function callByHand({
         new AgentError('not_allowed', 'The running daemon alone hands out samples; ask it over SOAP.'),
       ),
   };
-  const dispatch = createDispatch({
-    registry: createRegistry(operations),
-    config,
-    ports: { ...drivers, jobs, samples },
-    log,
-  });
-  const params = [];
-  for (const [i, value] of values.entries()) {
-    const given = value === '-' ? (await text(process.stdin)).replace(/\r?\n$/, '') : value;
-    params.push({ name: `v${i + 1}`, value: given });
-  }
-  const outcome = await dispatch(
-    { dialect: 'modern', soap: '1.1', operation, namespace: '', params },
-    { user: config.admin_user, address: 'this node' },
-  );
+  const registry = createRegistry(operations);
+  const dispatch = createDispatch({ registry, config, ports: { ...drivers, jobs, samples }, log });
+  return {
+    jobs,
+    volumeGroup: createLvmReports({ runner: drivers.runner, config, timeout_ms: 30_000 }).groupName,
+    call: (operation, params) =>
+      dispatch(
+        {
+          ...{ dialect: 'modern', soap: '1.1', operation, namespace: '' },
+          params: Object.entries(params).map(([name, value]) => ({ name, value })),
+        },
+        { user: config.admin_user, address: 'this node' },
+      ),
+  };
+}
+
+/**
+ * Does one operation here and now, as the admin, under the same locks and refusals as the daemon. The value `-` is read
+ * from standard input, for passwords. Prints the answer as JSON, or the refusal. Returns the exit code.
+ */
+export async function callByHand({
+  operation,
+  values,
+  ...options
+}: AppOptions & { operation: string; values: readonly string[] }): Promise<number> {
+  const agent = await openLocally(options);
+  const params: Record<string, string> = {};
+  for (const [i, value] of values.entries())
+    params[`v${i + 1}`] = value === '-' ? (await text(process.stdin)).replace(/\r?\n$/, '') : value;
+  const outcome = await agent.call(operation, params);
   if (!outcome.ok) {
     process.stderr.write(`${outcome.error.code}: ${outcome.error.message}\n`);
     return 1;

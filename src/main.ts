@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
   type Agent,
@@ -6,15 +7,15 @@ import {
   callByHand,
   createLog,
   createService,
+  openLocally,
   runJobHere,
   startAgent,
 } from './app.ts';
 import { setUpByHand } from './app-setup.ts';
-import { ConfigError, loadConfig } from './config/load.ts';
+import { ConfigError, DEFAULT_CONFIG, loadConfig } from './config/load.ts';
+import { PROGRAMS, runProgram } from './programs/run.ts';
 
 type Service = ReturnType<typeof createService>;
-
-const DEFAULT_CONFIG = '/etc/dtc-xen/dtc-xen.conf';
 
 const USAGE = `Usage: dtc-xen-agent [serve] [--config FILE]
        dtc-xen-agent call OPERATION [ARGUMENT]... [--config FILE]
@@ -121,8 +122,16 @@ async function main(argv: readonly string[]): Promise<number> {
   return 2;
 }
 
+/** This program by the name of one of DTC-Xen's, or by its own. */
+function called(name: string, argv: readonly string[]): Promise<number> {
+  if (!Object.hasOwn(PROGRAMS, name)) return main(argv);
+  const { stdin: input, stdout: output, stderr: messages } = process;
+  const open = (config_file: string) => openLocally({ config: loadConfig(config_file), config_file });
+  return runProgram(name, argv, open, { input, output, messages });
+}
+
 try {
-  process.exitCode = await main(process.argv.slice(2));
+  process.exitCode = await called(basename(process.argv[1] ?? ''), process.argv.slice(2));
 } catch (error) {
   if (!(error instanceof ConfigError)) throw error;
   process.stderr.write(`dtc-xen-agent: ${error.message}\n`);

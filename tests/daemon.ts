@@ -112,8 +112,8 @@ function bundleIsFresh(): boolean {
   return sources.every((file) => statSync(join(file.parentPath, file.name)).mtimeMs <= built_ms);
 }
 
-/** The bundle where it is fresh, as an installed daemon runs; else the sources. */
-const program = () =>
+/** Node's words for the agent: the bundle where it is fresh, as an installed one runs; else the sources. */
+export const agentProgram = () =>
   bundleIsFresh() ? [BUNDLE] : ['--import', import.meta.resolve('tsx'), join(ROOT, 'src/main.ts')];
 
 /**
@@ -127,7 +127,7 @@ export async function startDaemon({ fakeNode, config = {}, folder }: DaemonOptio
   const lines = Object.entries({ ...settings(place.path, fakeNode), ...config });
   writeFileSync(config_file, lines.map(([key, value]) => `${key}='${value}'\n`).join(''));
 
-  const child = spawn(process.execPath, [...program(), 'serve', '--config', config_file], {
+  const child = spawn(process.execPath, [...agentProgram(), 'serve', '--config', config_file], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const logged: LogLine[] = [];

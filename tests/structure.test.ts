@@ -24,6 +24,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   transport: ['core', 'config'],
   docs: ['core', 'config'],
   client: [],
+  programs: ['core', 'config'],
 };
 
 function imports(file: string): { specifier: string; typeOnly: boolean }[] {

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 
 /** What dtc-xen-client was asked to do. */
 export interface ClientRequest {
+  /** Without user and password. */
   readonly url: string;
   readonly operation: string;
   /** Positional values, or name -> value; never both. */
@@ -18,7 +19,8 @@ export const CLIENT_USAGE = `Usage: dtc-xen-client [OPTION]... URL OPERATION [AR
        dtc-xen-client [OPTION]... URL --list
 
 Calls an operation of a dtc-xen agent and prints its answer as JSON. Arguments are values in the operation's order, or
-name=value pairs. The password is read from the environment (DTC_XEN_PASSWORD) or a file, never from the command line.
+name=value pairs. The password is read from the environment (DTC_XEN_PASSWORD) or a file; in the URL (https://USER:PASSWORD@...),
+as DTC-Xen's client had it, everybody on this machine can see it.
 
   --user NAME           SOAP user (default: DTC_XEN_USER, else dtc-xen)
   --password-file FILE  file whose first line is the password
@@ -65,13 +67,16 @@ export function parseClientArguments(
   if (values.help) return 'help';
   const [url, operation, ...args] = positionals;
   if (!url || !URL.canParse(url)) throw new UsageError('the first argument must be the URL of an agent.');
+  const place = new URL(url);
+  const [url_user, url_password] = [place.username, place.password].map(decodeURIComponent);
+  place.username = place.password = '';
   if (!operation && !values.list) throw new UsageError('there is no operation; --list shows them.');
   return {
-    url,
+    url: place.href,
     operation: values.list ? '' : (operation ?? ''),
     args: operationArguments(args),
-    user: values.user ?? env['DTC_XEN_USER'] ?? 'dtc-xen',
-    password: values.list ? '' : password(values['password-file'], env),
+    user: values.user ?? (url_user || (env['DTC_XEN_USER'] ?? 'dtc-xen')),
+    password: values.list ? '' : url_password || password(values['password-file'], env),
     ca: values.ca === undefined ? undefined : readFileSync(values.ca, 'utf8'),
   };
 }

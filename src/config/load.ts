@@ -2,6 +2,9 @@ import { readFileSync } from 'node:fs';
 import { parseShellAssignments } from './parse.ts';
 import { type Config, configSchema } from './schema.ts';
 
+/** Where the configuration is, where nobody says another file. */
+export const DEFAULT_CONFIG = '/etc/dtc-xen/dtc-xen.conf';
+
 /** A configuration that cannot be used; the message names the file, the key or line, and what it must be. */
 export class ConfigError extends Error {
   constructor(message: string, options?: ErrorOptions) {
