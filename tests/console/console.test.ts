@@ -230,3 +230,14 @@ describe('files of the home', () => {
     expect(await ran()).toBe(true);
   });
 });
+
+it('killVPS leaves the owner no connection that is there already, over which sessions could be opened', async () => {
+  const check = 'ssh -S /tmp/kept.sock -O check x';
+  await node.run(`${ssh(node, 'xen02', '-M -N -f -S /tmp/kept.sock')} </dev/null >/dev/null 2>&1`);
+  expect((await node.run(check)).code).toBe(0);
+  await node.run('echo kept > /var/log/xen/console/guest-xen02.log');
+  expect(await node.run('dtc-xen-agent call killVPS xen02')).toMatchObject({ code: 0 });
+  await expect.poll(async () => (await node.run(check)).code, { timeout: 10_000 }).toBe(255);
+  expect((await node.run(`${ssh(node, 'xen02')} </dev/null`)).code).toBe(255);
+  expect((await node.run('ls /var/log/xen/console')).said).toBe('');
+});

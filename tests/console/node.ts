@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { expect } from 'vitest';
 import { createFakeNode } from '../fakes/fake-node.ts';
 import type { Answer, Node } from './attempts.ts';
 
@@ -63,6 +64,8 @@ export async function startConsoleNode(): Promise<ConsoleNode> {
           { timeout: 20_000, cwd: '/' },
           (error, stdout, stderr) => resolve(answer(error, stdout, stderr)),
         );
+        // A command may end without having read.
+        call.stdin?.on('error', (error: NodeJS.ErrnoException) => expect(error.code).toBe('EPIPE'));
         call.stdin?.end(input);
       }),
     stop() {
