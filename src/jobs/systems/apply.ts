@@ -51,22 +51,26 @@ function requireKnown(vps: VpsId, places: Places, known: readonly (string | unde
   }
 }
 
-/** Removes the disks that are to go; the one after the other, each looked for anew. */
-async function removeDisks(deps: ApplyDeps, vps: VpsId, identities: readonly string[]): Promise<void> {
-  for (const identity of identities) {
-    const disks = await idleRoots(deps, vps);
-    for (const [role, disk] of Object.entries(disks)) {
-      if (disk.identity === identity) await deps.store.removeRoot(vps, role as keyof RootDisks);
-    }
+/**
+ * Removes the disks that are to go, and gives the others their names. What is where is looked up once, before: under the
+ * VPS's lock nobody else moves them, and each look would ask Xen and LVM anew.
+ */
+async function exchange(
+  { store }: ApplyDeps,
+  vps: VpsId,
+  disks: RootDisks,
+  remove: readonly string[],
+  wanted: Places,
+): Promise<void> {
+  let places: Places = {};
+  for (const [role, { identity }] of Object.entries(disks)) {
+    if (remove.includes(identity)) await store.removeRoot(vps, role as keyof RootDisks);
+    else places = { ...places, [role]: identity };
   }
-}
-
-async function moveDisks(deps: ApplyDeps, vps: VpsId, wanted: Places): Promise<void> {
-  for (;;) {
-    const places = placesOf(await idleRoots(deps, vps));
-    const move = nextMove(places, wanted);
-    if (!move) return;
-    await deps.store.renameRoot(vps, move.from, move.to);
+  for (let move = nextMove(places, wanted); move; move = nextMove(places, wanted)) {
+    await store.renameRoot(vps, move.from, move.to);
+    const { [move.from]: moved, ...others } = places;
+    places = { ...others, ...(moved !== undefined && { [move.to]: moved }) };
   }
 }
 
@@ -92,11 +96,10 @@ export async function applyNames(deps: ApplyDeps, vps: VpsId, record: NamingReco
   const remove = record.remove.filter((identity) => there(identity) !== undefined);
   const done = remove.length === 0 && wanted.current === places.current && wanted.old === places.old;
   if (!done || !sameFile(await guests.read(vps), config)) {
-    await idleRoots(deps, vps);
-    requireKnown(vps, places, [current, old, ...remove]);
+    const disks = await idleRoots(deps, vps);
+    requireKnown(vps, placesOf(disks), [current, old, ...remove]);
     await guests.remove(vps);
-    await removeDisks(deps, vps, remove);
-    await moveDisks(deps, vps, wanted);
+    await exchange(deps, vps, disks, remove, wanted);
     await guests.put(vps, config ?? undefined);
   }
   if (wanted.old !== undefined) {
