@@ -1,4 +1,4 @@
-import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
@@ -67,9 +67,18 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
     );
   }
 
+  /** sshd reads keys with the user's rights: whatever the umask was, the way to the home must be open, if not to be read. */
+  async function ensureWay(): Promise<void> {
+    await mkdir(homes, { recursive: true });
+    for (const folder of [config.state_dir, homes]) {
+      const { mode } = await stat(folder);
+      if ((mode & 0o011) !== 0o011) await chmod(folder, (mode & 0o7777) | 0o011);
+    }
+  }
+
   /** The home is the user's; one that is still root's was cut off in its making. */
   async function ensureHome(home: string, { uid, gid }: Owner): Promise<void> {
-    await mkdir(homes, { recursive: true, mode: 0o755 });
+    await ensureWay();
     const there = await unlessMissing(lstat(home), undefined);
     if (!there) await mkdir(home, 0o700);
     else if (!there.isDirectory())

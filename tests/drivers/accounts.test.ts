@@ -77,6 +77,19 @@ describe('the console user', () => {
     expect([made.uid, made.gid, made.mode & 0o777]).toEqual([UID, GID, 0o750]);
   });
 
+  it("gets to the home whatever the agent's umask is, and reads nobody else's names", async () => {
+    const umask = process.umask(0o077);
+    try {
+      await accounts().setSshKey(xen01, key);
+    } finally {
+      process.umask(umask);
+    }
+    const modes = [join(home, '../..'), join(home, '..'), home].map(
+      (folder) => statSync(folder).mode & 0o777,
+    );
+    expect(modes).toEqual([0o711, 0o711, 0o750]);
+  });
+
   it('that is there is kept', async () => {
     existing(`xen01:x:${UID}:${GID}::${home}:/bin/dtc-xen_userconsole`);
     await accounts().setConsolePassword(xen01, 'secret');
