@@ -102,6 +102,7 @@ install-firewall:
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system systemd/dtc-xen-firewall.service
 	install -d $(DESTDIR)/etc/dtc-xen
 	sed 's/^[a-z]/#&/' firewall/defaults.conf > $(DESTDIR)/etc/dtc-xen/firewall.conf
+	install -D -m 644 -t $(DESTDIR)/usr/share/bash-completion/completions $(wildcard firewall/completions/*)
 	$(foreach page,$(wildcard man/dtc-xen-firewall*.[1-8]),install -D -m 644 -t $(DESTDIR)/usr/share/man/man$(subst .,,$(suffix $(page))) $(page) &&) true
 
 clean:

@@ -13,34 +13,10 @@ import {
 } from './app.ts';
 import { setUpByHand } from './app-setup.ts';
 import { ConfigError, DEFAULT_CONFIG, loadConfig } from './config/load.ts';
+import { AGENT_USAGE } from './docs/agent-usage.ts';
 import { PROGRAMS, runProgram } from './programs/run.ts';
 
 type Service = ReturnType<typeof createService>;
-
-const USAGE = `Usage: dtc-xen-agent [serve] [--config FILE]
-       dtc-xen-agent call OPERATION [ARGUMENT]... [--config FILE]
-       dtc-xen-agent base list | refresh [stale] | drop KEY...|all [--config FILE]
-       dtc-xen-agent config get KEY | set | take-over [--config FILE]
-       dtc-xen-agent passwd [USER] [--config FILE]
-       dtc-xen-agent job FOLDER [--config FILE]
-       dtc-xen-agent check-config [--config FILE]
-
-serve         answer SOAP calls until SIGTERM; SIGHUP reads the certificate anew
-call          do one operation here and now, as the admin, under the same locks; a password is read from standard input
-              where the argument is -
-base          the bootstrapped systems that reinstalls are unpacked from: show them, make them anew (stale: where they are old,
-              as every night), remove them when nobody uses them
-config        get prints a key's value; set reads KEY=value lines from standard input, and makes the file where there is
-              none; take-over makes it of what DTC-Xen left beside it
-passwd        set a SOAP user's password, the admin's without a name; it is read from standard input
-job           the process of a job that the agent started; not for people
-check-config  say whether the configuration file can be used
-
---config FILE  configuration (default: ${DEFAULT_CONFIG})
---help         print this
-
-Exit status: 0 done, 1 refused or failed, 2 wrong usage or configuration.
-`;
 
 function parse(argv: readonly string[]) {
   return parseArgs({
@@ -87,14 +63,14 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     parsed = parse(argv);
   } catch (error) {
-    process.stderr.write(`dtc-xen-agent: ${(error as Error).message}\n\n${USAGE}`);
+    process.stderr.write(`dtc-xen-agent: ${(error as Error).message}\n\n${AGENT_USAGE}`);
     return 2;
   }
   const { values, positionals } = parsed;
   const [command = 'serve', ...args] = positionals;
   const config_file = values.config;
   if (values.help) {
-    process.stdout.write(USAGE);
+    process.stdout.write(AGENT_USAGE);
     return 0;
   }
   if (command === 'serve' && args.length === 0) return serve(config_file);
@@ -118,7 +94,9 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${config_file} can be used.\n`);
     return 0;
   }
-  process.stderr.write(`dtc-xen-agent: this cannot be understood: ${positionals.join(' ')}\n\n${USAGE}`);
+  process.stderr.write(
+    `dtc-xen-agent: this cannot be understood: ${positionals.join(' ')}\n\n${AGENT_USAGE}`,
+  );
   return 2;
 }
 

@@ -1,6 +1,6 @@
-// Writes the files that follow from the declarations: the operations' index, the WSDL, the reference page and the sample
-// configuration. With --check it writes nothing and fails where a file is not what it should be.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+// Writes the files that follow from the declarations: the operations' index, the WSDL, the reference page, the sample
+// configuration, the manual pages and the completions. With --check it writes nothing and fails where a file is not what it should be.
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
 const root = new URL('../../', import.meta.url);
@@ -40,7 +40,10 @@ function emit(path: string, content: string): void {
   }
   if (current === content) return;
   if (check) stale.push(path);
-  else writeFileSync(url, content);
+  else {
+    mkdirSync(new URL('.', url), { recursive: true });
+    writeFileSync(url, content);
+  }
 }
 
 emit('src/operations/index.ts', operationsIndex());
@@ -54,6 +57,8 @@ if (stale.length === 0) {
   emit('wsdl/dtc-xen.wsdl', generateWsdl(registry, 'https://localhost:8089/'));
   emit('docs/operations.md', operationsPage(registry));
   emit('debian/dtc-xen.conf', sampleConfig());
+  const { manual } = await load('scripts/dev/manual.ts');
+  for (const [path, content] of manual()) emit(path, content);
 }
 if (stale.length > 0) {
   console.error(`Out of date: ${stale.join(', ')}. Run \`make generate\` and commit the result.`);

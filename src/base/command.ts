@@ -39,7 +39,7 @@ async function allKeys(bases: BaseKeeper): Promise<string[]> {
 }
 
 /**
- * `base list`, `base refresh [stale]`, `base drop KEY...|all`.
+ * `base list`, `base refresh [stale]`, `base drop BASE...|all`.
  *
  * @returns whether these words could be understood
  * @throws AgentError not_found, program_*, timeout
