@@ -63,6 +63,10 @@ test-packages: deb
 	scripts/dev/rebuild-deb
 	tests/packages/run
 
+# The same packages on the real Xen host of tests/xen/lab: a quarter of an hour.
+test-packages-xen: deb
+	tests/packages/on-xen
+
 # Puts the built agent where it runs from; DESTDIR is for packages.
 install:
 	install -d $(DESTDIR)/usr/sbin $(DESTDIR)/usr/bin $(DESTDIR)/usr/lib/dtc-xen-agent $(DESTDIR)/etc/dtc-xen
