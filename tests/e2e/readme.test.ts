@@ -1,16 +1,33 @@
-// Runs every command of the README as it stands there: on a machine of its own as far as the commands can see (mounts,
-// network, host name and processes), with the fake Xen's programs and the agent installed.
+// Runs every command of the README, of the manual pages and of docs/ as it stands there: on a machine of its own as far as the
+// commands can see (mounts, network, host name and processes), with the fake Xen's programs and the agent installed.
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { USAGES } from '../../scripts/dev/manual.ts';
 import { createFakeNode, type FakeNode } from '../fakes/fake-node.ts';
 import { buildNusoap } from '../interop/tools.ts';
+import {
+  documents,
+  inlineCode,
+  LANGUAGES,
+  ROOT,
+  RUN_ELSEWHERE,
+  readDocument,
+  scriptOf,
+} from './documents.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
-const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+const README = readDocument('README.md').text;
 
 /** The fenced blocks of a section, by their language. */
 function blocks(section: string, language: string): string[] {
@@ -26,14 +43,40 @@ const SCRIPTS = blocks('For scripts', 'sh');
 const BASE = README.match(/`(dtc-xen base [^`]+)`/)?.[1] ?? '';
 const BY_HAND = README.match(/`(dtc-xen-agent call [^`]+)`/)?.[1] ?? '';
 
+const scripts = documents.flatMap((document) => {
+  const found = document.path in RUN_ELSEWHERE ? undefined : scriptOf(document);
+  return found ? [{ path: document.path, ...found }] : [];
+});
+
+/** What the house cannot have as the defaults say: device nodes of volumes in /dev, a kernel for guests. */
+const configuration = (node: FakeNode, modules: string) =>
+  Object.entries({
+    dev_dir: node.dev_dir,
+    KERNELPATH: node.kernel,
+    INITRDPATH: node.initrd,
+    KERNEL_RELEASE: '6.1.0-test',
+    KMOD_PATH: modules,
+    bsd_kernel_path: node.kernel,
+    bsd_install_kernel_path: node.kernel,
+  })
+    .map(([key, value]) => `${key}=${value}\n`)
+    .join('');
+
 let work: string;
 let node: FakeNode;
 let out: Record<string, string>;
 
 beforeAll(async () => {
   work = mkdtempSync(join(tmpdir(), 'dtc-xen-readme-'));
-  node = await createFakeNode({ root: join(work, 'node') });
-  for (const folder of ['nusoap', 'client', 'out']) mkdirSync(join(work, folder));
+  node = await createFakeNode({ root: join(work, 'node'), size_mib: 1024 * 1024 });
+  for (const folder of ['nusoap', 'client', 'out', 'documents', 'modules']) mkdirSync(join(work, folder));
+  writeFileSync(join(work, 'dtc-xen.conf'), configuration(node, join(work, 'modules')));
+  for (const [i, { path, script, files }] of scripts.entries()) {
+    const folder = join(work, 'documents', `${`${i}`.padStart(2, '0')}-${basename(path)}`);
+    mkdirSync(folder);
+    for (const [name, text] of [['script', script] as const, ...files])
+      writeFileSync(join(folder, name), text);
+  }
   buildNusoap(join(work, 'nusoap'));
   writeFileSync(join(work, 'panel.php'), PANEL[0] ?? '');
   for (const [i, block] of [ADMIN[0] ?? '', ...SCRIPTS].entries())
@@ -105,5 +148,81 @@ describe('README', () => {
     expect(out['scripts-3']).toMatch(/^changeBSDkernel vpsname ramsize kerneltype allipaddrs$/m);
     expect(out['scripts-3']).toMatch(/"state": "stopped"/);
     expect(out['scripts-3']).toMatch(/"result": "Made the disks of xen02"/);
+  });
+});
+
+describe('manual pages and docs/', () => {
+  it.each(scripts.map(({ path }, i) => [path, i] as const))(
+    '%s: every command does what it is to do',
+    (path, i) => {
+      const name = join(work, 'out', `${`${i}`.padStart(2, '0')}-${basename(path)}`);
+      expect(readFileSync(`${name}.code`, 'utf8'), readFileSync(`${name}.log`, 'utf8')).toBe('0\n');
+    },
+  );
+
+  it('have no block of which it is not known whether it is commands', () => {
+    for (const { path, text, blocks } of documents) {
+      for (const { language } of blocks) expect(LANGUAGES, path).toContain(language);
+      expect(text.match(/^```/gm) ?? [], path).toHaveLength(2 * blocks.length);
+      expect(text.match(/^\n {4}\S.*/gm), `${path}: put it between \`\`\``).toBeNull();
+    }
+  });
+
+  it('are run, every one with commands', () => {
+    const commands = documents.filter(({ blocks }) => blocks.some(({ language }) => language === 'sh'));
+    const run = [...scripts.map(({ path }) => path), ...Object.keys(RUN_ELSEWHERE)];
+    expect(commands.map(({ path }) => path).sort()).toEqual(run.sort());
+    expect(readdirSync(join(work, 'out')).filter((file) => file.endsWith('.code'))).toHaveLength(
+      scripts.length,
+    );
+    for (const [path, elsewhere] of Object.entries(RUN_ELSEWHERE))
+      expect(readFileSync(join(ROOT, elsewhere), 'utf8')).toContain(basename(path));
+  });
+
+  it('name programs, commands and make targets that exist', () => {
+    const makefile = readFileSync(join(ROOT, 'Makefile'), 'utf8');
+    const usages: typeof USAGES = { ...USAGES, 'dtc-xen': USAGES['dtc-xen-agent'] ?? '' };
+    for (const [path, code] of documents.flatMap((it) =>
+      inlineCode(it).map((code) => [it.path, code] as const),
+    )) {
+      const [program = '', word = ''] = code.split(' ');
+      if (program === 'make' && word !== '') expect(makefile, path).toMatch(new RegExp(`^${word}:`, 'm'));
+      if (/^dtc[-_]/.test(program) && /^[a-z|-]+$/.test(word)) {
+        const commands = word.split('|');
+        for (const command of commands)
+          expect(usages[program], `${path}: ${code}`).toMatch(new RegExp(`\\b${command}\\b`));
+      }
+    }
+  });
+
+  it('link to files that exist', () => {
+    for (const { path, text } of documents) {
+      const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(([, to = '']) => to);
+      const from = join(ROOT, path, '..');
+      // The pages are made of documents, whose links are told from docs/.
+      expect(
+        links.filter((to) => !existsSync(join(from, to))),
+        path,
+      ).toEqual([]);
+    }
+  });
+
+  it('quote sentences that the programs say', () => {
+    const said = ['src', 'firewall', 'console', 'systemd']
+      .flatMap((folder) =>
+        readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+          .filter((entry) => entry.isFile())
+          .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8')),
+      )
+      .join('\n');
+    const first = [...readDocument('docs/troubleshooting.md').text.matchAll(/^\| ([^|]+) \|/gm)].flatMap(
+      ([, cell = '']) =>
+        [...cell.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code).filter((code) => code.includes(' ')),
+    );
+    const fragments = first.flatMap((code) =>
+      code.split('…').map((part) => part.replace(/^[\s.,;()]+|[\s.,;()]+$/g, '')),
+    );
+    expect(fragments.filter((part) => part.length > 3 && !said.includes(part))).toEqual([]);
+    expect(first.length).toBeGreaterThan(25);
   });
 });
