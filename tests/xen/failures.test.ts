@@ -28,7 +28,7 @@ describe('failures', () => {
     // It takes the two minutes that shutdownVPS waits; the other steps go on meanwhile.
     deaf = modern('shutdownVPS', { vpsname: 'xen03' }).catch((error: unknown) => error);
     expect(await install('xen02', 'bare')).toMatchObject({ state: 'succeeded' });
-  }, 300_000);
+  });
 
   it('not enough memory: told, and no domain is left', () =>
     withConfig('s/^memory = .*/memory = 90000/', () =>
