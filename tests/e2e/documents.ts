@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** The project's folder. */
 export const ROOT = join(import.meta.dirname, '../..');
 
 /** A document, by its path in the project. */
@@ -11,6 +12,7 @@ export interface Document {
   readonly blocks: readonly { readonly language: string; readonly code: string }[];
 }
 
+/** Reads a document and finds its fenced blocks. */
 export function readDocument(path: string): Document {
   const text = readFileSync(join(ROOT, path), 'utf8');
   const blocks = [...text.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)].map(([, language = '', code = '']) => ({
@@ -32,8 +34,9 @@ export const documents = [...folder('man'), ...folder('docs')];
 /** What runs the commands of a document that the house of the README does not. */
 export const RUN_ELSEWHERE: Readonly<Record<string, string>> = { 'docs/install.md': 'tests/packages/inside' };
 
-/** Blocks that are run. The others are no commands: samples, and what programs say. */
+/** Blocks that are run. */
 const RUN = ['sh', 'php'];
+/** All that a block may be: what is not run is a sample, or what a program says. */
 export const LANGUAGES = [...RUN, 'text', 'conf'];
 
 /** One program out of a document's blocks, in order, as a reader would type them; `files` lie beside it. */

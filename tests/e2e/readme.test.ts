@@ -179,27 +179,27 @@ describe('manual pages and docs/', () => {
       expect(readFileSync(join(ROOT, elsewhere), 'utf8')).toContain(basename(path));
   });
 
-  it('name programs, commands and make targets that exist', () => {
+  it('name programs, commands, units and make targets that exist', () => {
     const makefile = readFileSync(join(ROOT, 'Makefile'), 'utf8');
+    const units = readdirSync(join(ROOT, 'systemd')).map((file) => file.replace(/\.service$/, ''));
     const usages: typeof USAGES = { ...USAGES, 'dtc-xen': USAGES['dtc-xen-agent'] ?? '' };
-    for (const [path, code] of documents.flatMap((it) =>
-      inlineCode(it).map((code) => [it.path, code] as const),
-    )) {
-      const [program = '', word = ''] = code.split(' ');
-      if (program === 'make' && word !== '') expect(makefile, path).toMatch(new RegExp(`^${word}:`, 'm'));
-      if (/^dtc[-_]/.test(program) && /^[a-z|-]+$/.test(word)) {
-        const commands = word.split('|');
-        for (const command of commands)
-          expect(usages[program], `${path}: ${code}`).toMatch(new RegExp(`\\b${command}\\b`));
+    const wrong = [readDocument('README.md'), ...documents].flatMap(inlineCode).filter((code) => {
+      const [program = '', word = '', ...rest] = code.split(' ');
+      if (program === 'make' && word !== '') return !new RegExp(`^${word}:`, 'm').test(makefile);
+      if (program === 'systemctl') {
+        const named = rest.filter((unit) => unit.startsWith('dtc-xen'));
+        return named.some((unit) => !units.includes(unit));
       }
-    }
+      const commands = /^dtc[-_]/.test(program) && /^[a-z|-]+$/.test(word) ? word.split('|') : [];
+      return commands.some((command) => !new RegExp(`\\b${command}\\b`).test(usages[program] ?? ''));
+    });
+    expect(wrong).toEqual([]);
   });
 
   it('link to files that exist', () => {
     for (const { path, text } of documents) {
       const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(([, to = '']) => to);
       const from = join(ROOT, path, '..');
-      // The pages are made of documents, whose links are told from docs/.
       expect(
         links.filter((to) => !existsSync(join(from, to))),
         path,
