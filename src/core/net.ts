@@ -105,6 +105,8 @@ export function parseGateway(text: string, fallback: string): string {
  * @throws AgentError invalid_value
  */
 export function parseDns(text: string, fallback: string): string[] {
+  if (!text && !fallback)
+    throw invalid("dns: there is none, and DNS is not set in the node's configuration.");
   const servers = (text || fallback).split(',');
   if (servers.length > 2 || !servers.every(isHostAddress)) {
     throw invalid('dns: must be one IPv4 address, or two joined by a comma.');

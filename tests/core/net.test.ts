@@ -66,7 +66,8 @@ describe('the other addresses', () => {
   it('takes one or two name servers', () => {
     expect(parseDns('192.0.2.2,192.0.2.3', '')).toEqual(['192.0.2.2', '192.0.2.3']);
     expect(parseDns('', '192.0.2.2')).toEqual(['192.0.2.2']);
-    for (const text of ['', 'a', '1.1.1.1,2.2.2.2,3.3.3.3', '1.1.1.1,', 'nameserver 1.1.1.1']) {
+    expect(() => parseDns('', '')).toThrow(/DNS is not set/);
+    for (const text of ['a', '1.1.1.1,2.2.2.2,3.3.3.3', '1.1.1.1,', 'nameserver 1.1.1.1']) {
       expect(() => parseDns(text, '')).toThrow(/dns: must be/);
     }
   });
