@@ -16,6 +16,7 @@ const phases = [
   ['footprint'],
   long ? ['bootstrap'] : [],
   long || only?.includes('thin') ? ['thin'] : [],
+  long || only?.includes('console') ? ['console'] : [],
   ['systems'],
   ['outage'],
 ]
