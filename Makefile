@@ -32,9 +32,9 @@ check: deps
 test: check build
 	$(NODE_BIN)/vitest run
 
-# A real Xen host in QEMU: its images are built once (three minutes), and kept in /var/cache/dtc-xen-lab.
+# A real Xen host in QEMU: its images are built once (three minutes), and kept in /var/cache/dtc-xen-lab. PHASES=life,outage: these alone.
 xen-test: deps build
-	tests/xen/run
+	tests/xen/run $(PHASES)
 
 # The same with an xl that always says OK: the suite must fail.
 xen-test-liar: deps build

@@ -9,10 +9,10 @@ const common = {
 };
 
 const { XEN_ONLY: only, XEN_TEST_LONG: long } = process.env;
-/** Two share the machine at first; then each has it alone, the one that reboots it last. */
+/** Two share the machine where one of them waits for much; the others have it alone, the one that reboots it last. */
 const phases = [
   ['life', 'failures'],
-  ['drivers'],
+  ['drivers', 'reboot'],
   ['footprint'],
   long ? ['bootstrap'] : [],
   long || only?.includes('thin') ? ['thin'] : [],
