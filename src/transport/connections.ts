@@ -3,14 +3,15 @@ import type { Socket } from 'node:net';
 import { addressGroup, plainAddress } from './auth/address.ts';
 import { Tally } from './tally.ts';
 
-const LINGER_MS = 1_000;
-const LINGER_BYTES = 256 * 1024;
+const LINGER_MS = 2_000;
+const LINGER_BYTES = 8 * 1024 * 1024;
 const LINGER_CHECK_MS = 25;
 
 /**
  * Makes the end of a connection gentle (RFC 9112, section 9.6): after the last answer our side is closed, and what the
- * client still sends is thrown away for a short while. Closed at once, the kernel would answer the rest of a refused body
- * with a reset, and the client would lose the 401 that it has not read yet.
+ * client still sends is thrown away for a short while; the buffers of both kernels alone may hold some megabytes of it. Closed
+ * at once, the kernel would answer the rest of a refused body with a reset, and the client would lose the 401 or 413 that it
+ * has not read yet.
  */
 function lingerAtEnd(socket: Socket): void {
   socket.destroySoon = () => {
