@@ -42,7 +42,7 @@ xen-test-liar: deps build
 
 # What the agent takes of dom0, into docs/footprint.md.
 footprint: deps build
-	XEN_TEST_LONG=1 tests/xen/run --write footprint
+	tests/xen/run --write footprint
 
 demo: deps build
 	node --import tsx scripts/dev/demo.ts
