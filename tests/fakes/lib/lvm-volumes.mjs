@@ -85,11 +85,16 @@ export function deactivate(root, vg_name, lv) {
   lv.active = false;
 }
 
+/** A fake that is killed here has not told anybody: the next one does it again, and the volume is never without a link. */
 export function relink(root, vg_name, vg, lv, name) {
-  if (lv.active) rmSync(linkPath(root, vg_name, lv));
+  const before = linkPath(root, vg_name, lv);
   for (const other of vg.lvs) if (other.origin === lv.name) other.origin = name;
   lv.name = name;
-  if (lv.active) symlinkSync(`../dm-${lv.minor}`, linkPath(root, vg_name, lv));
+  if (!lv.active) return;
+  const after = linkPath(root, vg_name, lv);
+  rmSync(after, { force: true });
+  symlinkSync(`../dm-${lv.minor}`, after);
+  rmSync(before, { force: true });
 }
 
 /** Takes the lowest free extents; several segments where no run is long enough. */
@@ -172,11 +177,14 @@ export function growVolume(root, vg, lv, count) {
   truncateSync(contentPath(root, lv), count * EXTENT);
 }
 
-/** Removes a volume. Its extents keep their first bytes, as on a real disk; thin copies of it stand for themselves. */
+/**
+ * Removes a volume. Its extents keep their first bytes, as on a real disk; thin copies of it stand for themselves. What a fake
+ * that was killed here has taken away already is not missed.
+ */
 export function dropVolume(root, state, vg_name, lv) {
   const path = contentPath(root, lv);
-  if (lv.active && !lv.metadata) rmSync(linkPath(root, vg_name, lv));
-  if (lv.virtual === undefined) {
+  if (lv.active && !lv.metadata) rmSync(linkPath(root, vg_name, lv), { force: true });
+  if (lv.virtual === undefined && existsSync(path)) {
     const remains = join(root, 'state', 'remains', vg_name, String(lv.segments[0][0]));
     const fd = openSync(path, 'r+');
     ftruncateSync(fd, REMAINS);
@@ -184,7 +192,7 @@ export function dropVolume(root, state, vg_name, lv) {
     mkdirSync(dirname(remains), { recursive: true });
     renameSync(path, remains);
   } else {
-    rmSync(path);
+    rmSync(path, { force: true });
   }
   const vg = state.vgs[vg_name];
   vg.lvs = vg.lvs.filter((each) => each !== lv);

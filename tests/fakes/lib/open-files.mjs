@@ -3,14 +3,20 @@ import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 
 const real = (path) => (existsSync(path) ? realpathSync(path) : path);
 
-function loopDevices(path) {
-  return readdirSync('/sys/block')
-    .filter((name) => name.startsWith('loop'))
-    .filter((name) => {
-      const file = `/sys/block/${name}/loop/backing_file`;
-      return existsSync(file) && readFileSync(file, 'utf8').trimEnd() === path;
-    });
+/** The file behind a loop device; undefined where it has none, or loses it in this moment. */
+function backingFile(name) {
+  try {
+    return readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trimEnd();
+  } catch (error) {
+    if (['ENOENT', 'ENODEV', 'ENXIO', 'EIO'].includes(error.code)) return undefined;
+    throw error;
+  }
 }
+
+const loopDevices = (path) =>
+  readdirSync('/sys/block')
+    .filter((name) => name.startsWith('loop'))
+    .filter((name) => backingFile(name) === path);
 
 const isMounted = (loop) =>
   readFileSync('/proc/self/mountinfo', 'utf8')
