@@ -156,3 +156,9 @@ export function errorFields(error: AgentError): Record<string, unknown> {
     ? { code: error.code, err: error.cause }
     : { code: error.code, detail: error.log };
 }
+
+/** What a log line says of something that the kernel refused (a full disk, an I/O error): its words, and no stack. */
+export function systemFields(thrown: unknown): Record<string, unknown> {
+  const { code, path, syscall, message } = (thrown ?? {}) as NodeJS.ErrnoException;
+  return syscall === undefined ? { err: thrown } : { code, path, detail: message };
+}

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { syncFolder, writeFileAtomic } from '../core/atomic-file.ts';
+import { systemFields } from '../core/errors.ts';
 import type { Sample } from '../core/ports.ts';
 import type { CounterState } from './sample.ts';
 
@@ -99,12 +100,12 @@ export function createSpoolFolder(dir: string, log: Logger, fault: Fault = () =>
     try {
       await rename(join(dir, name), join(dir, aside));
       log.warn(
-        { err: reason, file: name, aside },
+        { ...systemFields(reason), file: name, aside },
         'a damaged or foreign file in the sample spool is set aside',
       );
     } catch (error) {
       log.warn(
-        { err: error, file: name },
+        { ...systemFields(error), file: name },
         'a damaged or foreign file in the sample spool cannot be set aside',
       );
     }

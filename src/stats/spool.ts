@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { systemFields } from '../core/errors.ts';
 import type { Sample } from '../core/ports.ts';
 import { createExclusive } from './exclusive.ts';
 import type { CounterState } from './sample.ts';
@@ -84,8 +85,8 @@ export async function openSpool({ folder, retention_days, log, now }: SpoolOptio
       await flush();
     } catch (error) {
       log.warn(
-        { err: error, waiting: pending.length },
-        'the sample spool cannot be written; samples wait in memory for the next minute',
+        { ...systemFields(error), waiting: pending.length },
+        `the sample spool in state_dir cannot be written; up to ${PENDING_MAX} samples wait in memory: df and dmesg show why`,
       );
     }
   }
@@ -115,7 +116,7 @@ export async function openSpool({ folder, retention_days, log, now }: SpoolOptio
     try {
       await expire();
     } catch (error) {
-      log.warn({ err: error }, 'samples past their retention cannot be removed');
+      log.warn(systemFields(error), 'samples past their retention cannot be removed');
     }
   }
 
@@ -151,7 +152,7 @@ export async function openSpool({ folder, retention_days, log, now }: SpoolOptio
         try {
           await removeSamples(serials);
         } catch (error) {
-          log.error({ err: error }, 'delivered samples cannot be deleted; they will be delivered again');
+          log.error(systemFields(error), 'delivered samples cannot be deleted; they will be delivered again');
         }
       }),
   };

@@ -13,7 +13,8 @@ afterEach(() => node.remove());
 const diffs = async (sampler: Parameters<typeof peek>[0]) =>
   (await peek(sampler)).map(({ guests }) => guests[0]?.diff_net_inbytes);
 const xen01 = parseVpsId('xen01');
-const noSpace = () => Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+const noSpace = () =>
+  Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC', syscall: 'write' });
 
 describe('the sample spool', () => {
   it('keeps samples in order, each in a file, over restarts', async () => {
@@ -156,7 +157,11 @@ describe('the sample spool', () => {
     full = false;
     await node.minute(sampler, 3);
     expect(await diffs(sampler)).toEqual([0, 1, 2, 3]);
-    expect(node.lines.filter(({ level }) => level === WARN)).toMatchObject([{ waiting: 1 }, { waiting: 2 }]);
+    expect(node.lines.filter(({ level }) => level === WARN)).toMatchObject([
+      { waiting: 1, code: 'ENOSPC' },
+      { waiting: 2, code: 'ENOSPC' },
+    ]);
+    expect(JSON.stringify(node.lines)).not.toContain('"stack"');
   });
 
   it('loses no byte to a disk that is full for hours, nor to a kill meanwhile', async () => {
