@@ -5,8 +5,8 @@ import type { Caller, ParamValue, SoapCall } from './call.ts';
 import type { AnswerOutcome, OperationContext, Ports } from './context.ts';
 import { AgentError, asAgentError } from './errors.ts';
 import { mayAnswer, type Operation } from './operation.ts';
-import type { HeldLock, JobStatus } from './ports.ts';
 import type { Registry } from './registry.ts';
+import { createUnderLock } from './under-lock.ts';
 import { validateInput } from './validate.ts';
 import { parseVpsId, type VpsId } from './vps.ts';
 
@@ -46,14 +46,6 @@ function authorize(
   throw new AgentError(
     'not_allowed',
     `The user ${quoteName(caller.user)} may not call ${operation.name} here.`,
-  );
-}
-
-function busyWithJob(vps: VpsId, job: JobStatus): AgentError {
-  const step = job.steps.at(-1)?.name;
-  return new AgentError(
-    'vps_busy',
-    `${vps.name} is busy: a ${job.kind} runs since ${job.created}${step ? ` (step ${step})` : ''}; wait for its end.`,
   );
 }
 
@@ -113,42 +105,7 @@ function shortened(detail: AgentError['log']): AgentError['log'] {
 
 /** Composes the one way from a call to its outcome: bind, authorize, validate, lock, handle, audit. */
 export function createDispatch({ registry, config, ports, log }: DispatchOptions): Dispatch {
-  async function acquire(vps: VpsId, holder: string): Promise<HeldLock> {
-    try {
-      return await ports.locks.acquire(vps, holder);
-    } catch (error) {
-      const job =
-        error instanceof AgentError && error.code === 'vps_busy' ? await ports.jobs.current(vps) : undefined;
-      throw job ? busyWithJob(vps, job) : error;
-    }
-  }
-
-  /** Finishes what a reinstall that was cut off has begun. */
-  async function settleSystems(vps: VpsId): Promise<void> {
-    try {
-      const told = await ports.systems.settle(vps);
-      if (told !== undefined) log.warn({ vps: vps.name }, told);
-    } catch (error) {
-      if (!(error instanceof AgentError)) throw error;
-      log.warn({ vps: vps.name, code: error.code }, error.message);
-      // Whatever needs a stopped VPS finds out by itself that it runs.
-      if (error.code === 'vps_running') return;
-      const message = `${vps.name} is busy: a reinstall is not finished. ${error.message}`;
-      throw new AgentError('vps_busy', message, { cause: error });
-    }
-  }
-
-  async function underLock<T>(operation: Operation, vps: VpsId, work: () => Promise<T>): Promise<T> {
-    const lock = await acquire(vps, operation.name);
-    try {
-      const job = await ports.jobs.current(vps);
-      if (job) throw busyWithJob(vps, job);
-      await settleSystems(vps);
-      return await work();
-    } finally {
-      await lock.release();
-    }
-  }
+  const underLock = createUnderLock({ ports, log });
 
   async function runHandler(
     operation: Operation,
@@ -166,7 +123,7 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
     };
     const vps = input['vpsname'] as VpsId | undefined;
     const handle = () => operation.handler(ctx, input);
-    const work = operation.lock === 'vps' && vps ? underLock(operation, vps, handle) : handle();
+    const work = operation.lock === 'vps' && vps ? underLock(vps, operation.name, handle) : handle();
     try {
       const output = await withTimeout(operation, work, onLate);
       return { output, answered: (written: boolean) => answers.settle(written) };

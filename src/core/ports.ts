@@ -81,6 +81,8 @@ export interface GuestConfigStore {
   writeBsd(config: BsdConfig): Promise<void>;
   /** Makes the autostart link; there already is fine. */
   enableAutostart(vps: VpsId): Promise<void>;
+  /** Removes the autostart link; gone already is fine. */
+  disableAutostart(vps: VpsId): Promise<void>;
   /** The configuration as it is now; undefined where there is none. */
   read(vps: VpsId): Promise<GuestFile | undefined>;
   /** Makes file and link what a {@link GuestFile} says; undefined removes both. */

@@ -1,3 +1,5 @@
+import type { Readable, Writable } from 'node:stream';
+
 /** One program to run. `label` names the call for messages, logs and fault-injecting tests: `xl list`. */
 export interface Command {
   readonly label: string;
@@ -48,6 +50,14 @@ export interface Companion {
   close(grace_ms: number): Promise<void>;
 }
 
+/** A program that is spoken with while it runs, as the leader of a session of its own; what it complains of is kept for its end. */
+export interface Dialogue {
+  readonly input: Writable;
+  readonly output: Readable;
+  /** Ends its input and waits for its end; after `grace_ms` its process group is killed. Never rejects. */
+  close(grace_ms: number): Promise<CompanionEnd>;
+}
+
 /** Runs programs: the one place that does (src/drivers/run.ts). */
 export interface Runner {
   /**
@@ -60,4 +70,6 @@ export interface Runner {
   check(command: Command & { ok_codes?: readonly number[] }): Promise<Finished>;
   /** Starts a program and leaves it running; with `output_path` it outlives this process, and does not keep it alive. */
   start(command: CompanionCommand): Companion;
+  /** Starts a program whose input is written, and whose output is read, by the caller. */
+  converse(command: Pick<Command, 'label' | 'program' | 'args' | 'env'>): Dialogue;
 }

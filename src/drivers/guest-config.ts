@@ -34,7 +34,7 @@ export function createGuestConfigs({
     await writeFileAtomic(path(vps), Buffer.from(text, 'latin1'), { mode });
   }
 
-  async function removeLink(vps: VpsId): Promise<void> {
+  async function disableAutostart(vps: VpsId): Promise<void> {
     await rm(join(auto, vps.name), { force: true });
     if (await unlessMissing(lstat(auto), undefined)) await syncFolder(auto);
   }
@@ -78,6 +78,8 @@ export function createGuestConfigs({
       await syncFolder(auto);
     },
 
+    disableAutostart,
+
     async read(vps) {
       const there = await unlessMissing(stat(path(vps)), undefined);
       if (!there) return undefined;
@@ -88,13 +90,13 @@ export function createGuestConfigs({
 
     async put(vps, file) {
       if (!file) return store.remove(vps);
-      if (!file.autostart) await removeLink(vps);
+      if (!file.autostart) await disableAutostart(vps);
       await writeText(vps, file.text, file.mode);
       if (file.autostart) await store.enableAutostart(vps);
     },
 
     async remove(vps) {
-      await removeLink(vps);
+      await disableAutostart(vps);
       await rm(path(vps), { force: true });
       if (await unlessMissing(lstat(config.xen_dir), undefined)) await syncFolder(config.xen_dir);
     },

@@ -1,7 +1,16 @@
+import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { execa, type Options } from 'execa';
 import { AgentError } from '../core/errors.ts';
-import type { Command, Companion, CompanionCommand, Finished, Runner } from '../core/runner.ts';
+import type {
+  Command,
+  Companion,
+  CompanionCommand,
+  CompanionEnd,
+  Dialogue,
+  Finished,
+  Runner,
+} from '../core/runner.ts';
 
 export type { Command, Companion, CompanionCommand, Finished, Runner } from '../core/runner.ts';
 
@@ -54,6 +63,10 @@ class Capture {
   }
 }
 
+/** A process of execa's, as far as its end goes. */
+type Child = Pick<ChildProcess, 'pid' | 'stdin' | 'stderr' | 'exitCode' | 'signalCode'> &
+  PromiseLike<unknown>;
+
 function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   if (pid === undefined) return;
   try {
@@ -75,6 +88,25 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
     ...(cwd === undefined ? {} : { cwd }),
   });
 
+  /** How a program of its own session ends; one that ends early breaks the pipe to it, which its end tells, too. */
+  async function endOf(child: Child, label: string, started: number): Promise<CompanionEnd> {
+    const stderr = new Capture(COMPANION_CAP_BYTES);
+    child.stderr?.on('data', (chunk: Buffer) => stderr.add(chunk));
+    child.stdin?.on('error', () => undefined);
+    await child;
+    const exit = child.pid === undefined ? 'not started' : (child.signalCode ?? child.exitCode ?? 'lost');
+    onFinished?.({ label, exit_code: exit, ms: Math.round(performance.now() - started) });
+    return { exit, last_words: lastWords({ stdout: '', stderr: stderr.text() }) };
+  }
+
+  async function close(child: Child, ended: Promise<CompanionEnd>, grace_ms: number): Promise<CompanionEnd> {
+    child.stdin?.end();
+    const hard_kill = setTimeout(() => killGroup(child.pid, 'SIGKILL'), grace_ms);
+    const end = await ended;
+    clearTimeout(hard_kill);
+    return end;
+  }
+
   function start(command: CompanionCommand): Companion {
     const started = performance.now();
     const output = command.output_path === undefined ? 'pipe' : openSync(command.output_path, 'a', 0o600);
@@ -85,28 +117,22 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
       closeSync(output);
       child.unref();
     }
-    const stderr = new Capture(COMPANION_CAP_BYTES);
-    child.stderr?.on('data', (chunk: Buffer) => stderr.add(chunk));
-    const ended = child.then(() => {
-      const exit = child.pid === undefined ? 'not started' : (child.signalCode ?? child.exitCode ?? 'lost');
-      const ms = Math.round(performance.now() - started);
-      onFinished?.({ label: command.label, exit_code: exit, ms });
-      return { exit, last_words: lastWords({ stdout: '', stderr: stderr.text() }) };
-    });
+    const ended = endOf(child, command.label, started);
     const spoke = new Promise<true>((resolve) => child.stdout?.on('data', () => resolve(true)));
-    // A program that ends early breaks the pipe; `ended` tells that.
-    child.stdin?.on('error', () => undefined);
     if (command.input !== undefined) child.stdin?.write(command.input);
     return {
       ended,
       answered: Promise.race([spoke, ended.then(() => false)]),
-      async close(grace_ms) {
-        child.stdin?.end();
-        const hard_kill = setTimeout(() => killGroup(child.pid, 'SIGKILL'), grace_ms);
-        await ended;
-        clearTimeout(hard_kill);
-      },
+      close: async (grace_ms) => void (await close(child, ended, grace_ms)),
     };
+  }
+
+  function converse(command: Parameters<Runner['converse']>[0]): Dialogue {
+    const started = performance.now();
+    const child = execa(command.program, [...command.args], { ...inOwnSession(command), stdin: 'pipe' });
+    const ended = endOf(child, command.label, started);
+    const { stdin: input, stdout: output } = child;
+    return { input, output, close: (grace_ms) => close(child, ended, grace_ms) };
   }
 
   async function run(command: Command): Promise<Finished> {
@@ -199,6 +225,7 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
   return {
     run,
     start,
+    converse,
     async check(command) {
       const finished = await run(command);
       if (finished.exit_code === 0 || command.ok_codes?.includes(finished.exit_code)) return finished;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname, wholeNumber, word } from '../core/fields.ts';
+import { makeDisks } from '../core/make-disks.ts';
 import { defineOperation } from '../core/operation.ts';
 import type { Disk } from '../core/ports.ts';
 import { findIfThere, requireStopped } from '../core/vps-checks.ts';
@@ -47,14 +48,7 @@ export default defineOperation({
     }
     if (there.root && there.swap) return { result: `${vps.name} has these disks already` };
     await requireStopped(hypervisor, vps, 'cannot be given disks');
-    const missing_mb = [...(there.root ? [] : [hddsize]), ...(there.swap ? [] : [swapsize])];
-    const needed_bytes = await Promise.all(missing_mb.map((size_mb) => store.roundedSize_bytes(size_mb)));
-    await systems.makeRoom(
-      imagetype,
-      needed_bytes.reduce((sum, bytes) => sum + bytes, 0),
-      vps,
-    );
-    await store.create(vps, { root_mb: hddsize, swap_mb: swapsize });
+    await makeDisks({ store, systems }, vps, there, { root_mb: hddsize, swap_mb: swapsize });
     return { result: `Made the disks of ${vps.name}` };
   },
 });
