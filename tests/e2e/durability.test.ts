@@ -218,6 +218,8 @@ describe('samples', () => {
 
   it('come again where the connection was cut before the answer was through, and then are gone', async () => {
     await site.daemon().stop();
+    // What was sampled at a full minute of the tests before.
+    rmSync(join(site.folder.path, 'state/perfdata'), { recursive: true, force: true });
     await fillSpool();
     await site.restart();
     const files = () => readdirSync(join(site.folder.path, 'state/perfdata')).length;
