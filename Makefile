@@ -73,7 +73,7 @@ install:
 	install -m 755 dist/dtc-xen-agent.js $(DESTDIR)/usr/lib/dtc-xen-agent/dtc-xen-agent.mjs
 	install -m 755 dist/dtc-xen-client.js $(DESTDIR)/usr/lib/dtc-xen-agent/dtc-xen-client.mjs
 	ln -sf ../lib/dtc-xen-agent/dtc-xen-agent.mjs $(DESTDIR)/usr/sbin/dtc-xen-agent
-	for name in dtc-xen dtc_reinstall_os dtc_setup_vps_disk dtc_kill_vps_disk dtc_write_xenhvm_conf dtc_change_bsd_kernel dtc-xen-volgroup; do \
+	for name in dtc-xen dtc_reinstall_os dtc_setup_vps_disk dtc_kill_vps_disk dtc_write_xenhvm_conf dtc_change_bsd_kernel dtc-xen-volgroup dtc-xen_migrate; do \
 	  ln -sf dtc-xen-agent $(DESTDIR)/usr/sbin/$$name || exit 1; \
 	done
 	ln -sf ../lib/dtc-xen-agent/dtc-xen-client.mjs $(DESTDIR)/usr/bin/dtc-xen-client

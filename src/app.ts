@@ -1,17 +1,14 @@
 import { realpathSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { resolve } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { createPasswords } from './app-setup.ts';
 import { type BaseKeeper, createBases } from './base/bases.ts';
-import { baseCommand } from './base/command.ts';
 import { createNightlyRefresh, nightlyTime } from './base/nightly.ts';
 import type { Config } from './config/schema.ts';
-import { debianSystem } from './core/bases.ts';
 import type { Ports } from './core/context.ts';
 import { createDispatch } from './core/dispatch.ts';
-import { AgentError, asAgentError, errorFields } from './core/errors.ts';
+import { asAgentError, errorFields } from './core/errors.ts';
 import type { FileLocks, PasswordFile } from './core/ports.ts';
 import { createRegistry } from './core/registry.ts';
 import type { Runner } from './core/runner.ts';
@@ -26,7 +23,6 @@ import { createGuestRoots } from './drivers/guest-roots.ts';
 import { describeHost, guestKernel, hostFigures, nodeName } from './drivers/host.ts';
 import { createLvm } from './drivers/lvm.ts';
 import { createLvmBases } from './drivers/lvm-bases.ts';
-import { createLvmReports } from './drivers/lvm-group.ts';
 import { createRunner } from './drivers/run.ts';
 import { createServiceManager, type ServiceManager } from './drivers/service-manager.ts';
 import { createTemplates } from './drivers/templates.ts';
@@ -38,7 +34,6 @@ import { runJob } from './jobs/run-job.ts';
 import { createSystemKeeper } from './jobs/systems/keeper.ts';
 import { createSystems } from './jobs/systems/systems.ts';
 import { operations } from './operations/index.ts';
-import type { LocalAgent } from './programs/program.ts';
 import { createSamples, type Sampler } from './stats/samples.ts';
 import { createSchedule } from './stats/schedule.ts';
 import { createAuthenticator } from './transport/auth.ts';
@@ -83,7 +78,8 @@ interface Drivers extends Omit<Ports, 'jobs' | 'samples'> {
   readonly passwords: PasswordFile;
 }
 
-function createDrivers(config: Config, log: Logger): Drivers {
+/** Makes the drivers. */
+export function createDrivers(config: Config, log: Logger): Drivers {
   const runner = createRunner({
     path: config.program_path,
     onFinished: (call) => log.debug(call, 'program'),
@@ -115,7 +111,11 @@ function agentProgram(config_file: string): string[] {
   return [process.execPath, ...process.execArgv, realpathSync(program), '--config', resolve(config_file)];
 }
 
-function createJobKeeper({ config, config_file }: AppOptions, { runner, file_locks }: Drivers): JobKeeper {
+/** Makes the keeper of jobs, which are processes of this program. */
+export function createJobKeeper(
+  { config, config_file }: AppOptions,
+  { runner, file_locks }: Drivers,
+): JobKeeper {
   return createJobs({
     runner,
     locks: file_locks,
@@ -127,11 +127,13 @@ function createJobKeeper({ config, config_file }: AppOptions, { runner, file_loc
   });
 }
 
-function createSampler(config: Config, { hypervisor }: Drivers, log: Logger): Sampler {
+/** Makes what reads guests' counters; it takes no samples by itself. */
+export function createSampler(config: Config, { hypervisor }: Drivers, log: Logger): Sampler {
   return createSamples({ hypervisor, counters: createCounters({ config, log }), config, log });
 }
 
-function createBaseKeeper(config: Config, { runner, file_locks: locks }: Drivers): BaseKeeper {
+/** Makes the keeper of bases. */
+export function createBaseKeeper(config: Config, { runner, file_locks: locks }: Drivers): BaseKeeper {
   const { state_dir, run_dir, scripts_dir } = config;
   const volumes = config.provisioning_thinpool === '' ? undefined : createLvmBases({ runner, config });
   return createBases({ runner, locks, state_dir, run_dir, scripts_dir, volumes });
@@ -157,7 +159,8 @@ function nightlyBases({ config, config_file }: AppOptions, { runner }: Drivers, 
   };
 }
 
-async function makeFolders(config: Config): Promise<void> {
+/** Makes the agent's own folders, where they are missing. */
+export async function makeFolders(config: Config): Promise<void> {
   for (const folder of [config.state_dir, config.run_dir, config.provisioning_mount_point]) {
     await mkdir(folder, { recursive: true, mode: 0o711 });
   }
@@ -298,98 +301,4 @@ export async function runJobHere({ config, folder }: AppOptions & { folder: stri
       process.stderr.write(`${thrown instanceof Error ? thrown.stack : String(thrown)}\n`),
   });
   return status.state === 'succeeded' ? 0 : 1;
-}
-
-/** Opens the agent's operations for use here and now, without the daemon. */
-export async function openLocally({ config, config_file }: AppOptions): Promise<LocalAgent> {
-  await makeFolders(config);
-  const log = pino({ level: 'silent' });
-  const drivers = createDrivers(config, log);
-  const jobs = createJobKeeper({ config, config_file }, drivers);
-  const sampler = createSampler(config, drivers, log);
-  const samples = {
-    counters: sampler.counters,
-    take: () =>
-      Promise.reject(
-        new AgentError('not_allowed', 'The running daemon alone hands out samples; ask it over SOAP.'),
-      ),
-  };
-  const registry = createRegistry(operations);
-  const dispatch = createDispatch({ registry, config, ports: { ...drivers, jobs, samples }, log });
-  return {
-    jobs,
-    volumeGroup: createLvmReports({ runner: drivers.runner, config, timeout_ms: 30_000 }).groupName,
-    call: (operation, params) =>
-      dispatch(
-        {
-          ...{ dialect: 'modern', soap: '1.1', operation, namespace: '' },
-          params: Object.entries(params).map(([name, value]) => ({ name, value })),
-        },
-        { user: config.admin_user, address: 'this node' },
-      ),
-  };
-}
-
-/**
- * Does one operation here and now, as the admin, under the same locks and refusals as the daemon. The value `-` is read
- * from standard input, for passwords. Prints the answer as JSON, or the refusal. Returns the exit code.
- */
-export async function callByHand({
-  operation,
-  values,
-  ...options
-}: AppOptions & { operation: string; values: readonly string[] }): Promise<number> {
-  const agent = await openLocally(options);
-  const params: Record<string, string> = {};
-  for (const [i, value] of values.entries())
-    params[`v${i + 1}`] = value === '-' ? (await text(process.stdin)).replace(/\r?\n$/, '') : value;
-  const outcome = await agent.call(operation, params);
-  if (!outcome.ok) {
-    process.stderr.write(`${outcome.error.code}: ${outcome.error.message}\n`);
-    return 1;
-  }
-  process.stdout.write(`${JSON.stringify(outcome.output, undefined, 2)}\n`);
-  await outcome.answered(true);
-  return 0;
-}
-
-/**
- * Does `base list|refresh|drop` here and now; answers go to standard output, what is done to standard error. Returns the exit
- * code, 2 where the words cannot be understood.
- */
-export async function baseByHand({
-  config,
-  words,
-}: Omit<AppOptions, 'config_file'> & { words: readonly string[] }): Promise<number> {
-  await makeFolders(config);
-  const drivers = createDrivers(config, pino({ level: 'silent' }));
-  const cancel = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => cancel.abort());
-  const context = {
-    signal: cancel.signal,
-    log: (line: string) => void process.stderr.write(`${line}\n`),
-    script: (name: string, args: readonly string[], options: { timeout_ms: number }) =>
-      drivers.runner.check({
-        label: `script ${name}`,
-        program: join(config.scripts_dir, name),
-        args,
-        ...options,
-        signal: cancel.signal,
-        onOutput: (chunk) => void process.stderr.write(chunk),
-      }),
-  };
-  try {
-    const understood = await baseCommand(words, {
-      bases: createBaseKeeper(config, drivers),
-      system: debianSystem(config),
-      max_age_days: config.base_max_age_days,
-      context,
-      print: (line) => void process.stdout.write(`${line}\n`),
-    });
-    return understood ? 0 : 2;
-  } catch (error) {
-    if (!(error instanceof AgentError)) throw error;
-    process.stderr.write(`${error.code}: ${error.message}\n`);
-    return 1;
-  }
 }

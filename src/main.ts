@@ -1,16 +1,8 @@
 import { once } from 'node:events';
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
-import {
-  type Agent,
-  baseByHand,
-  callByHand,
-  createLog,
-  createService,
-  openLocally,
-  runJobHere,
-  startAgent,
-} from './app.ts';
+import { type Agent, createLog, createService, runJobHere, startAgent } from './app.ts';
+import { baseByHand, callByHand, openLocally } from './app-by-hand.ts';
 import { setUpByHand } from './app-setup.ts';
 import { ConfigError, DEFAULT_CONFIG, loadConfig } from './config/load.ts';
 import { AGENT_USAGE } from './docs/agent-usage.ts';
@@ -104,7 +96,8 @@ async function main(argv: readonly string[]): Promise<number> {
 function called(name: string, argv: readonly string[]): Promise<number> {
   if (!Object.hasOwn(PROGRAMS, name)) return main(argv);
   const { stdin: input, stdout: output, stderr: messages } = process;
-  const open = (config_file: string) => openLocally({ config: loadConfig(config_file), config_file });
+  const open = (config_file: string) =>
+    openLocally({ config: loadConfig(config_file), config_file, env: process.env });
   return runProgram(name, argv, open, { input, output, messages });
 }
 

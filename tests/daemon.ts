@@ -104,6 +104,18 @@ function settings(folder: string, node: FakeNode): Partial<Record<ConfigKey, str
   };
 }
 
+/** Writes the configuration that keeps an agent in a folder of its own; `config` goes before it. Returns its path. */
+export function writeConfig(
+  folder: string,
+  node: FakeNode,
+  config: Partial<Record<ConfigKey, string>> = {},
+): string {
+  const config_file = join(folder, 'dtc-xen.conf');
+  const lines = Object.entries({ ...settings(folder, node), ...config });
+  writeFileSync(config_file, lines.map(([key, value]) => `${key}='${value}'\n`).join(''));
+  return config_file;
+}
+
 /** Whether the bundle is built, and of the sources as they are now. */
 function bundleIsFresh(): boolean {
   if (!existsSync(BUNDLE)) return false;
@@ -123,9 +135,7 @@ export const agentProgram = () =>
  */
 export async function startDaemon({ fakeNode, config = {}, folder }: DaemonOptions): Promise<Daemon> {
   const place = folder ?? makeDaemonFolder();
-  const config_file = join(place.path, 'dtc-xen.conf');
-  const lines = Object.entries({ ...settings(place.path, fakeNode), ...config });
-  writeFileSync(config_file, lines.map(([key, value]) => `${key}='${value}'\n`).join(''));
+  const config_file = writeConfig(place.path, fakeNode, config);
 
   const child = spawn(process.execPath, [...agentProgram(), 'serve', '--config', config_file], {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -11,7 +11,7 @@ const files = readdirSync(SRC, { recursive: true, withFileTypes: true })
 const source = (file: string) => readFileSync(join(SRC, file), 'utf8');
 const folder = (file: string) => (file.includes('/') ? (file.split('/')[0] ?? '') : file);
 
-/** What each folder of src may import from, besides itself; src/app.ts, src/app-setup.ts and src/main.ts stand above all of them. */
+/** What each folder of src may import from, besides itself; src/app*.ts and src/main.ts stand above all of them. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   config: [],
   core: ['config'],
@@ -21,6 +21,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   stats: ['core', 'config'],
   base: ['core', 'config'],
   setup: ['core', 'config'],
+  migrate: ['core', 'config'],
   transport: ['core', 'config'],
   docs: ['core', 'config'],
   client: [],
@@ -39,7 +40,7 @@ function imports(file: string): { specifier: string; typeOnly: boolean }[] {
 
 describe('the structure of src', () => {
   it('has no file that this test does not know the place of', () => {
-    const known = [...Object.keys(MAY_IMPORT), 'app.ts', 'app-setup.ts', 'main.ts'];
+    const known = [...Object.keys(MAY_IMPORT), 'app.ts', 'app-by-hand.ts', 'app-setup.ts', 'main.ts'];
     expect(files.filter((file) => !known.includes(folder(file)))).toEqual([]);
     expect(files.length).toBeGreaterThan(50);
   });

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { DEFAULT_CONFIG } from '../config/load.ts';
-import { type OperationRequest, type Program, type Request, UsageError } from './program.ts';
+import { type OperationRequest, type Program, UsageError } from './program.ts';
 
 /** Options that every program has, for its help text. */
 export const COMMON_OPTIONS = `  --config FILE  the agent's configuration (default: ${DEFAULT_CONFIG})
@@ -19,7 +19,7 @@ interface PositionalProgram {
   readonly usage: string;
   /** How many arguments there may be. */
   readonly counts: readonly number[];
-  request(args: readonly string[]): Exclude<Request, 'help'>;
+  request(args: readonly string[]): OperationRequest | 'volume group';
 }
 
 /** Makes a {@link Program} that takes arguments by their places alone. */

@@ -1,11 +1,14 @@
 import type { ParamValue } from '../core/call.ts';
 import type { Outcome } from '../core/dispatch.ts';
+import type { Move, Moves } from '../core/moves.ts';
 import type { Jobs } from '../core/ports.ts';
+import type { VpsId } from '../core/vps.ts';
 
 /** The agent's operations, done here and now as the admin, under the same locks and refusals as the daemon's. */
 export interface LocalAgent {
   call(operation: string, params: Readonly<Record<string, ParamValue>>): Promise<Outcome>;
   readonly jobs: Pick<Jobs, 'last' | 'installLog'>;
+  readonly moves: Moves;
   /** The volume group of the VPS disks. Errors: `no_volume_group`, `program_*`. */
   volumeGroup(): Promise<string>;
 }
@@ -28,7 +31,12 @@ export interface OperationRequest {
 }
 
 /** What a command line asks for. */
-export type Request = OperationRequest | 'help' | 'volume group';
+export type Request =
+  | OperationRequest
+  | { readonly move: Move }
+  | { readonly receive: VpsId }
+  | 'help'
+  | 'volume group';
 
 /** A program of DTC-Xen that an admin calls by hand. */
 export interface Program {

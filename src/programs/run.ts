@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../core/errors.ts';
+import type { Move } from '../core/moves.ts';
 import { parseVpsId, type VpsId } from '../core/vps.ts';
+import { migrateProgram } from './migrate.ts';
 import { POSITIONAL_PROGRAMS } from './positional.ts';
-import { type LocalAgent, type OperationRequest, type Program, UsageError } from './program.ts';
+import { type LocalAgent, type OperationRequest, type Program, type Request, UsageError } from './program.ts';
+import { createProgress } from './progress.ts';
 import { reinstallProgram } from './reinstall.ts';
 import { readSecret, type Terminal } from './secret.ts';
 
@@ -12,6 +15,7 @@ const POLL_MS = 500;
 export const PROGRAMS: Readonly<Record<string, Program>> = {
   ...POSITIONAL_PROGRAMS,
   dtc_reinstall_os: reinstallProgram,
+  'dtc-xen_migrate': migrateProgram,
 };
 
 /** Waits for the end of a VPS's newest job, and says how it ended. Returns the exit code. */
@@ -33,7 +37,11 @@ async function follow(agent: LocalAgent, vps: VpsId, log: boolean, terminal: Ter
   }
 }
 
-async function perform(agent: LocalAgent, request: OperationRequest, terminal: Terminal): Promise<number> {
+async function callOperation(
+  agent: LocalAgent,
+  request: OperationRequest,
+  terminal: Terminal,
+): Promise<number> {
   const secret = request.secret ? await readSecret(request.secret, terminal) : {};
   const outcome = await agent.call(request.operation, { ...request.params, ...secret });
   if (!outcome.ok) throw outcome.error;
@@ -41,6 +49,36 @@ async function perform(agent: LocalAgent, request: OperationRequest, terminal: T
   await outcome.answered(true);
   const vps = parseVpsId(request.params['vpsname'] ?? '');
   return request.follow && vps ? follow(agent, vps, request.follow === 'log', terminal) : 0;
+}
+
+async function move(agent: LocalAgent, order: Move, { output, messages }: Terminal): Promise<number> {
+  const progress = createProgress(messages);
+  try {
+    output.write(
+      await agent.moves.send(order, {
+        onProgress: progress.show,
+        onWarning(told) {
+          progress.clear();
+          messages.write(`${told}\n`);
+        },
+      }),
+    );
+  } finally {
+    progress.clear();
+  }
+  return 0;
+}
+
+async function perform(agent: LocalAgent, request: Exclude<Request, 'help'>, terminal: Terminal) {
+  if (request === 'volume group') {
+    terminal.output.write(`${await agent.volumeGroup()}\n`);
+    return 0;
+  }
+  if ('move' in request) return move(agent, request.move, terminal);
+  if (!('receive' in request)) return callOperation(agent, request, terminal);
+  if (terminal.input.isTTY) throw new UsageError('--receive is for the sending node, over ssh.');
+  await agent.moves.receive(request.receive, terminal);
+  return 0;
 }
 
 /**
@@ -63,10 +101,7 @@ export async function runProgram(
       terminal.output.write(program.usage);
       return 0;
     }
-    const agent = await open(config_file);
-    if (request !== 'volume group') return await perform(agent, request, terminal);
-    terminal.output.write(`${await agent.volumeGroup()}\n`);
-    return 0;
+    return await perform(await open(config_file), request, terminal);
   } catch (error) {
     if (error instanceof UsageError) {
       terminal.messages.write(`${name}: ${error.message}\n\n${program.usage}`);

@@ -1,0 +1,140 @@
+// The composition of what an admin does by hand, here and now, beside the daemon or without it.
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { pino } from 'pino';
+import {
+  type AppOptions,
+  createBaseKeeper,
+  createDrivers,
+  createJobKeeper,
+  createSampler,
+  makeFolders,
+} from './app.ts';
+import { baseCommand } from './base/command.ts';
+import { debianSystem } from './core/bases.ts';
+import { createDispatch } from './core/dispatch.ts';
+import { AgentError } from './core/errors.ts';
+import { createRegistry } from './core/registry.ts';
+import { createUnderLock } from './core/under-lock.ts';
+import { nodeName } from './drivers/host.ts';
+import { createLvmReports } from './drivers/lvm-group.ts';
+import { createMoves } from './migrate/moves.ts';
+import { operations } from './operations/index.ts';
+import type { LocalAgent } from './programs/program.ts';
+
+/** Signals at which what was begun is brought to an end that leaves nothing behind. */
+const ENDING = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/** Opens the agent's operations, and moves, for use here and now, without the daemon; `env` is this process's. */
+export async function openLocally({
+  config,
+  config_file,
+  env = {},
+}: AppOptions & { env?: NodeJS.ProcessEnv }): Promise<LocalAgent> {
+  await makeFolders(config);
+  const log = pino({ level: 'silent' });
+  const drivers = createDrivers(config, log);
+  const jobs = createJobKeeper({ config, config_file }, drivers);
+  const sampler = createSampler(config, drivers, log);
+  const samples = {
+    counters: sampler.counters,
+    take: () =>
+      Promise.reject(
+        new AgentError('not_allowed', 'The running daemon alone hands out samples; ask it over SOAP.'),
+      ),
+  };
+  const registry = createRegistry(operations);
+  const dispatch = createDispatch({ registry, config, ports: { ...drivers, jobs, samples }, log });
+  const underLock = createUnderLock({ ports: { ...drivers, jobs }, log });
+  const { send, receive } = createMoves({
+    ports: drivers,
+    underLock,
+    runner: drivers.runner,
+    node_name: nodeName(config),
+    ssh_env: env['SSH_AUTH_SOCK'] === undefined ? {} : { SSH_AUTH_SOCK: env['SSH_AUTH_SOCK'] },
+  });
+  return {
+    jobs,
+    moves: {
+      send,
+      receive(vps, connection) {
+        const why = new AgentError('program_failed', `The receiving of ${vps.name} was ended by a signal.`);
+        for (const signal of ENDING) process.once(signal, () => connection.input.destroy(why));
+        return receive(vps, connection);
+      },
+    },
+    volumeGroup: createLvmReports({ runner: drivers.runner, config, timeout_ms: 30_000 }).groupName,
+    call: (operation, params) =>
+      dispatch(
+        {
+          ...{ dialect: 'modern', soap: '1.1', operation, namespace: '' },
+          params: Object.entries(params).map(([name, value]) => ({ name, value })),
+        },
+        { user: config.admin_user, address: 'this node' },
+      ),
+  };
+}
+
+/**
+ * Does one operation here and now, as the admin, under the same locks and refusals as the daemon. The value `-` is read
+ * from standard input, for passwords. Prints the answer as JSON, or the refusal. Returns the exit code.
+ */
+export async function callByHand({
+  operation,
+  values,
+  ...options
+}: AppOptions & { operation: string; values: readonly string[] }): Promise<number> {
+  const agent = await openLocally(options);
+  const params: Record<string, string> = {};
+  for (const [i, value] of values.entries())
+    params[`v${i + 1}`] = value === '-' ? (await text(process.stdin)).replace(/\r?\n$/, '') : value;
+  const outcome = await agent.call(operation, params);
+  if (!outcome.ok) {
+    process.stderr.write(`${outcome.error.code}: ${outcome.error.message}\n`);
+    return 1;
+  }
+  process.stdout.write(`${JSON.stringify(outcome.output, undefined, 2)}\n`);
+  await outcome.answered(true);
+  return 0;
+}
+
+/**
+ * Does `base list|refresh|drop` here and now; answers go to standard output, what is done to standard error. Returns the exit
+ * code, 2 where the words cannot be understood.
+ */
+export async function baseByHand({
+  config,
+  words,
+}: Omit<AppOptions, 'config_file'> & { words: readonly string[] }): Promise<number> {
+  await makeFolders(config);
+  const drivers = createDrivers(config, pino({ level: 'silent' }));
+  const cancel = new AbortController();
+  for (const signal of ENDING) process.once(signal, () => cancel.abort());
+  const context = {
+    signal: cancel.signal,
+    log: (line: string) => void process.stderr.write(`${line}\n`),
+    script: (name: string, args: readonly string[], options: { timeout_ms: number }) =>
+      drivers.runner.check({
+        label: `script ${name}`,
+        program: join(config.scripts_dir, name),
+        args,
+        ...options,
+        signal: cancel.signal,
+        onOutput: (chunk) => void process.stderr.write(chunk),
+      }),
+  };
+  try {
+    const understood = await baseCommand(words, {
+      bases: createBaseKeeper(config, drivers),
+      system: debianSystem(config),
+      max_age_days: config.base_max_age_days,
+      context,
+      print: (line) => void process.stdout.write(`${line}\n`),
+    });
+    return understood ? 0 : 2;
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    process.stderr.write(`${error.code}: ${error.message}\n`);
+    return 1;
+  }
+}
