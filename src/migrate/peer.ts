@@ -44,6 +44,12 @@ export function connect(
     const { value, done } = await lines.next();
     if (done) {
       const { exit, last_words } = await dialogue.close(CLOSE_GRACE_MS);
+      if (exit === 'not started') {
+        throw new AgentError(
+          'program_missing',
+          'ssh cannot be run: it is part of openssh-client; install it.',
+        );
+      }
       const message = `${host}: the connection has ended (ssh: ${exit}): ${last_words}`;
       throw new AgentError('program_failed', message);
     }

@@ -132,11 +132,8 @@ async function takeBack(
 function createReception({ ports, runner }: ReceiverOptions, vps: VpsId, { input, output }: Connection) {
   const frames = createFrameReader(input, SILENCE_MS);
   const reply = (answer: Reply) => output.write(`${JSON.stringify(answer)}\n`);
-  const other = (what: string) =>
-    new AgentError(
-      'program_failed',
-      `${vps.name} ${CANNOT}: ${what} that came here is not the one that was sent.`,
-    );
+  const differs = (what: string) =>
+    new AgentError('program_failed', `${vps.name} ${CANNOT}: ${what} is not what was sent.`);
 
   /** What an admin should look at before the VPS is started here. */
   async function warnings({ config, size_bytes }: Header, disks: BothDisks): Promise<string[]> {
@@ -176,10 +173,10 @@ function createReception({ ports, runner }: ReceiverOptions, vps: VpsId, { input
       }
       const { sha256 } = (await frames.message(sumsSchema, 'the sums')).message;
       if (createHash('sha256').update(header_bytes).digest('hex') !== sha256.header)
-        throw other('the header');
+        throw differs('the header that came');
       for (const role of ROLES) {
         if ((await sumOf(role, disks[role], header.size_bytes[role])) !== sha256[role])
-          throw other(`the ${role} disk`);
+          throw differs(`what its ${role} disk holds now`);
       }
       reply({ reply: 'verified' });
       await frames.message(commitSchema, 'the commit');

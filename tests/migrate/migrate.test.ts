@@ -1,7 +1,7 @@
 // dtc-xen_migrate from one fake node to another, over a line that is cut, killed and falsified.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startTwoNodes, type TwoNodes } from './two-nodes.ts';
@@ -10,7 +10,7 @@ const MIB = 1024 * 1024;
 
 let nodes: TwoNodes;
 beforeAll(async () => {
-  nodes = await startTwoNodes({}, { volume_group: 'vg1', size_mib: 128 });
+  nodes = await startTwoNodes({}, { volume_group: 'vg1', size_mib: 96 });
 });
 afterEach(() => nodes.setTrouble());
 afterAll(() => nodes?.stop());
@@ -42,7 +42,7 @@ describe('a VPS comes over whole', () => {
       ],
     ]);
     expect(out).toMatch(
-      /^node2 has xen01 as xen07: 16 MB, 7 MB of them not zeros, read back there and the same\.$/m,
+      /^node2 has xen01 as xen07: 8 MB, 7 MB of them not zeros, read back there and the same\.$/m,
     );
     expect(out).toMatch(/^Next, on node2: dtc-xen-agent call startVPS xen07$/m);
     expect(out).toMatch(/^When it runs there, here: dtc_kill_vps_disk xen01 lvm$/m);
@@ -101,6 +101,17 @@ describe('nothing is done', () => {
     );
   });
 
+  it('with one that is started while it is copied', async () => {
+    const { here, there } = nodes;
+    await there.fake.setFault({ match: 'lvcreate xen10swap', mode: 'slow', delay_ms: 1_000 });
+    const moved = failing(['10', 'node2']);
+    await expect.poll(() => existsSync(there.volume('xen10')), { timeout: 20_000 }).toBe(true);
+    execFileSync(join(here.fake.bin, 'xl'), ['create', here.config('xen10')], { stdio: 'ignore' });
+    expect(await moved).toMatch(/xen10 cannot be moved: Xen has it as domain .* xen10 here is as it was\.$/m);
+    execFileSync(join(here.fake.bin, 'xl'), ['destroy', 'xen10'], { stdio: 'ignore' });
+    await there.fake.clearFaults();
+  });
+
   it('with one that is not there, or not whole', async () => {
     expect(await failing(['12', 'node2'])).toContain('xen12 has no disks');
     await nodes.here.run('dtc_setup_vps_disk', '12', '8', '4');
@@ -122,16 +133,27 @@ describe('nothing is done', () => {
     );
     writeFileSync(there.config('xen15'), 'name = "xen15"\n');
     expect(await failing(['10', 'node2', '15'])).toContain('xen15, without disks. Nothing was touched');
+    execFileSync(join(there.fake.bin, 'lvcreate'), [
+      '-y',
+      '-W',
+      'y',
+      '-L',
+      '4194304b',
+      '-n',
+      'xen22.old',
+      'vg1',
+    ]);
+    expect(await failing(['10', 'node2', '22'])).toMatch(/This node has disks of that name .*xen22\.old/);
     expect((await there.run('dtc-xen-agent', 'call', 'startVPS', 'xen14')).code).toBe(0);
     expect(await failing(['10', 'node2', '14'])).toContain('xen14 cannot be received: Xen has it as domain');
   });
 
   it('where there is no room, and half-made disks go again', async () => {
     const { here, there } = nodes;
-    await here.run('dtc_setup_vps_disk', '16', '120', '4');
+    await here.run('dtc_setup_vps_disk', '16', '88', '4');
     writeFileSync(here.config('xen16'), `name = "xen16"\ndisk = [ "phy:${here.volume('xen16')},xvda,w" ]\n`);
     expect(await failing(['16', 'node2'])).toMatch(
-      /node2: xen16: its disks need 124 MB, and volume group vg1 has \d+ MB free\./,
+      /node2: xen16: its disks need 92 MB, and volume group vg1 has \d+ MB free\./,
     );
     await here.run('dtc_kill_vps_disk', '16');
     await there.fake.setFault({ match: 'lvcreate xen10swap', mode: 'fail', stderr: 'the disk is broken' });
@@ -199,11 +221,20 @@ describe('a line that breaks', () => {
 
   it.each([
     [1, 'cannot be understood'],
-    ['xvda', 'the header that came here is not the one that was sent'],
-    [2 * MIB, 'the root disk that came here is not the one that was sent'],
+    ['xvda', 'the header that came is not what was sent'],
+    [2 * MIB, 'what its root disk holds now is not what was sent'],
   ])('or falsifies %j is found out', async (flip, message) => {
     nodes.setTrouble({ flip });
     expect(await failing(['10', 'node2'])).toContain(message);
+  });
+
+  it('and a disk that holds something else than was written are found out', async () => {
+    const dd = join(nodes.there.fake.bin, 'dd');
+    const spoil =
+      'printf x | /usr/bin/dd of="$(echo "$1" | cut -c 4-)" bs=1 seek=3500000 conv=notrunc status=none';
+    writeFileSync(dd, `#!/bin/sh\n${spoil}\nexec /usr/bin/dd "$@"\n`, { mode: 0o755 });
+    expect(await failing(['10', 'node2'])).toContain('what its root disk holds now is not what was sent');
+    rmSync(dd);
   });
 
   it('when the other node has it all: it starts by itself on neither', async () => {
@@ -219,6 +250,11 @@ describe('a line that breaks', () => {
     expect(existsSync(there.config('xen20'))).toBe(true);
     expect([existsSync(there.link('xen20')), existsSync(here.link('xen20'))]).toEqual([false, false]);
     expect(await there.run('dtc-xen-agent', 'call', 'startVPS', 'xen20')).toMatchObject({ code: 0 });
+  });
+
+  it('because the receiver was told to end leaves nothing there', async () => {
+    nodes.setTrouble({ kill: 2 * MIB, signal: 'SIGTERM' });
+    expect(await failing(['10', 'node2'])).toContain('node2: The receiving of xen10 was ended by a signal.');
   });
 
   it('because the receiver was killed: what it leaves is named, and not written over', async () => {
@@ -254,7 +290,8 @@ describe('a line that breaks', () => {
     const sender = here.start('dtc-xen_migrate', ['10', 'node2', '19']);
     await expect.poll(() => existsSync(there.volume('xen19')), { timeout: 20_000 }).toBe(true);
     sender.kill('SIGKILL');
-    await expect.poll(() => [here.snapshot(), there.snapshot()], { timeout: 20_000 }).toEqual(before);
+    await expect.poll(() => existsSync(there.volume('xen19')), { timeout: 20_000 }).toBe(false);
+    expect([here.snapshot(), there.snapshot()]).toEqual(before);
     await there.fake.clearFaults();
   });
 });

@@ -1,6 +1,6 @@
 // Usage: node ssh.mjs LINE.json ARGUMENT...: an ssh that takes exactly the arguments which dtc-xen_migrate is to give it, and runs
 // the receiving end of the host that LINE.json knows. Something may happen to the line, at a byte of what is sent:
-// { hosts: { NAME: [PROGRAM, ARGUMENT...] }, trouble: { flip | cut | kill: BYTE or TEXT } | { say: TEXT } }.
+// { hosts: { NAME: [PROGRAM, ARGUMENT...] }, trouble: { flip | cut | kill: BYTE or TEXT, signal: 'SIGTERM' } | { say: TEXT } }.
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 
@@ -49,6 +49,7 @@ function place(trouble_at, chunk) {
 }
 process.stdin.on('data', (chunk) => {
   if (over) return;
+  const { signal = 'SIGKILL' } = trouble;
   const [flip, cut, kill] = [trouble.flip, trouble.cut, trouble.kill].map((at) => place(at, chunk));
   if (flip >= 0) chunk[flip] ^= 1;
   if (cut >= 0) {
@@ -59,7 +60,7 @@ process.stdin.on('data', (chunk) => {
     receiver.on('exit', () => fail('Connection to the host was reset by peer'));
   } else if (kill >= 0) {
     over = true;
-    receiver.stdin.write(chunk.subarray(0, kill), () => setTimeout(() => receiver.kill('SIGKILL'), 300));
+    receiver.stdin.write(chunk.subarray(0, kill), () => setTimeout(() => receiver.kill(signal), 300));
   } else if (!receiver.stdin.write(chunk)) {
     process.stdin.pause();
     receiver.stdin.once('drain', () => process.stdin.resume());

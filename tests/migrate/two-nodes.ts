@@ -61,13 +61,13 @@ async function makeNode(options: FakeNodeOptions, config: Config) {
       for (const stream of [output, messages]) stream.end();
       return { code, out: await text(output), said: await text(messages) };
     },
-    /** Every disk, configuration and link of the node, with the SHA-256 of what is in it. */
+    /** Every disk, configuration and link of the node, with a sum of what is in it. */
     snapshot: () =>
       execFileSync(
         'bash',
         [
           '-c',
-          "find xen mnt node/dev -type f -exec sha256sum {} + ; find xen mnt node/dev -printf '%y %m %p -> %l\\n'",
+          "find xen mnt node/dev -type f -exec md5sum {} + ; find xen mnt node/dev -printf '%y %m %p -> %l\\n'",
         ],
         { cwd: root, encoding: 'utf8' },
       )
@@ -85,6 +85,8 @@ export interface Trouble {
   readonly flip?: number | string;
   readonly cut?: number | string;
   readonly kill?: number | string;
+  /** What the receiver is killed with; SIGKILL without. */
+  readonly signal?: NodeJS.Signals;
   readonly say?: string;
 }
 
@@ -98,8 +100,8 @@ export interface VpsOptions {
 }
 
 /** Fills a disk with data, with holes of zeros in it, an odd byte here and there. */
-function scribble(path: string, size_mib: number): void {
-  const bytes = Buffer.alloc(size_mib * MIB);
+function scribble(path: string): void {
+  const bytes = Buffer.alloc(4 * MIB);
   randomBytes(3 * MIB).copy(bytes, 0);
   randomBytes(5000).copy(bytes, 3 * MIB + 1234);
   bytes[bytes.length - 1] = 7;
@@ -133,14 +135,14 @@ export async function startTwoNodes(there_config: Config = {}, there_options: Fa
     /** Makes a stopped VPS on a node, with something on its disks. */
     async makeVps(node: Node, vps: string, options: VpsOptions = {}): Promise<void> {
       const { type = 'lvm', autostart = true, more_disks = '', more = '' } = options;
-      const made = await node.run('dtc_setup_vps_disk', vps, '12', '4', type);
+      const made = await node.run('dtc_setup_vps_disk', vps, '4', '4', type);
       if (made.code !== 0) throw new Error(made.said);
       const [root, swap] =
         type === 'lvm'
           ? [node.volume(vps), node.volume(`${vps}swap`)]
           : [node.image(`${vps}.img`), node.image(`${vps}.swap.img`)];
-      scribble(root, 12);
-      scribble(swap, 4);
+      scribble(root);
+      scribble(swap);
       const disks =
         type === 'lvm'
           ? `'phy:${root},xvda,w',\n  "phy:${swap},xvdb,w" # swap\n  `
