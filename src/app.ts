@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { createPasswords } from './app-setup.ts';
 import { type BaseKeeper, createBases } from './base/bases.ts';
-import { createNightlyRefresh, nightlyTime } from './base/nightly.ts';
+import { createNightlyRefresh, nightlyTime, REFRESH_UNIT } from './base/nightly.ts';
 import type { Config } from './config/schema.ts';
 import type { Ports } from './core/context.ts';
 import { createDispatch } from './core/dispatch.ts';
@@ -143,10 +143,16 @@ export function createBaseKeeper(config: Config, { runner, file_locks: locks }: 
 function nightlyBases({ config, config_file }: AppOptions, { runner }: Drivers, log: Logger) {
   const refresh = createNightlyRefresh({
     runner,
+    job_runner: config.job_runner,
+    program_path: config.program_path,
     agent: agentProgram(config_file),
     onEnd: ({ exit, last_words }) => {
       if (exit === 0) log.info('the bases are up to date');
-      else log.error({ exit, last_words }, 'the bases cannot be made anew; see: dtc-xen base refresh');
+      else
+        log.error(
+          { exit, last_words },
+          `the bases cannot be made anew; try dtc-xen base refresh, and see journalctl -u ${REFRESH_UNIT}`,
+        );
     },
   });
   const schedule = createSchedule(nightlyTime(nodeName(config)), refresh.run, log);

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Companion, Runner } from '../core/runner.ts';
+import { bySystemd, inTransientUnit, type JobRunner } from '../core/transient-unit.ts';
 
 /** When a node looks whether its bases are old, as a cron expression: between 1 and 5 o'clock, each node at its own minute. */
 export function nightlyTime(node_name: string): string {
@@ -11,30 +12,40 @@ export function nightlyTime(node_name: string): string {
 export interface NightlyRefresh {
   /** Starts it where the last one has ended; settles when it has ended. Never rejects. */
   run(): Promise<void>;
-  /** Ends the one that runs; what it has not finished, the next one does. */
+  /** Ends the one that runs; what it has not finished, the next one does. As a unit it goes on, and is not waited for. */
   stop(): Promise<void>;
 }
 
 const STOP_GRACE_MS = 1_000;
+/** Its unit, where systemd runs it: its messages are in the journal. */
+export const REFRESH_UNIT = 'dtc-xen-base-refresh';
+
+function command(agent: readonly string[], unit: boolean, program_path: string): string[] {
+  const refresh = [...agent, 'base', 'refresh', 'stale'];
+  if (!unit) return ['nice', '-n', '19', 'ionice', '-c', '3', '--', ...refresh];
+  const options = ['--wait', '--property=Nice=19', '--property=IOSchedulingClass=idle'];
+  const description = 'Nightly refresh of the base systems';
+  return inTransientUnit({ name: REFRESH_UNIT, description, program_path, options }, refresh);
+}
 
 /** Makes a {@link NightlyRefresh}. `agent` is the program with its arguments, as far as the command. */
 export function createNightlyRefresh(options: {
   readonly runner: Runner;
+  readonly job_runner: JobRunner;
+  readonly program_path: string;
   readonly agent: readonly string[];
   /** Told of how it ended: an exit code or a signal, and what it said last. */
   readonly onEnd: (end: { exit: number | string; last_words: string }) => void;
 }): NightlyRefresh {
-  const { runner, agent, onEnd } = options;
+  const { runner, job_runner, program_path, agent, onEnd } = options;
   let running: Companion | undefined;
   let stopped = false;
   return {
     async run() {
+      const unit = await bySystemd(job_runner);
       if (running || stopped) return;
-      running = runner.start({
-        label: 'base refresh',
-        program: 'nice',
-        args: ['-n', '19', 'ionice', '-c', '3', '--', ...agent, 'base', 'refresh', 'stale'],
-      });
+      const [program = '', ...args] = command(agent, unit, program_path);
+      running = runner.start({ label: 'base refresh', program, args });
       const end = await running.ended;
       running = undefined;
       if (!stopped) onEnd(end);

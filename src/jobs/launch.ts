@@ -1,13 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import type { Companion, CompanionCommand, Runner } from '../core/runner.ts';
+import { bySystemd, inTransientUnit, type JobRunner } from '../core/transient-unit.ts';
 import type { JobFolder } from './folder.ts';
 import { JOB_MARK } from './leftovers.ts';
 
 /** How a job's process is started. */
 export interface LaunchOptions {
   readonly runner: Runner;
-  /** The configuration's key: `auto` is systemd where it is process 1. */
-  readonly job_runner: 'auto' | 'systemd' | 'detached';
+  readonly job_runner: JobRunner;
   /** The program that calls `runJob`; the job's folder is put behind it. */
   readonly job_command: readonly string[];
   /** Colon-separated folders; a transient unit does not inherit ours. */
@@ -40,30 +39,27 @@ function contained(folder: JobFolder, job_command: readonly string[]): string[] 
   ];
 }
 
-function asTransientUnit(folder: JobFolder, program_path: string): string[] {
+function asTransientUnit(folder: JobFolder, program_path: string, command: readonly string[]): string[] {
   const output = `append:${folder.process_log_path}`;
-  return [
-    ...['--quiet', '--collect', '--no-ask-password', `--unit=dtc-xen-job-${folder.id}`],
-    ...[`--description=${folder.vps.name}: job ${folder.id}`, '--slice=dtc-xen-jobs.slice'],
-    ...['--service-type=exec', '--property=KillMode=control-group', '--property=TimeoutStopSec=30'],
-    ...[`--property=StandardOutput=${output}`, `--property=StandardError=${output}`],
-    ...[`--setenv=PATH=${program_path}`, '--setenv=LC_ALL=C', '--setenv=HOME=/root'],
-    ...[`--setenv=${JOB_MARK}=${folder.id}`, '--'],
-  ];
-}
-
-/** Whether systemd is process 1. */
-async function systemdRuns(): Promise<boolean> {
-  return (await readFile('/proc/1/comm', 'utf8')).trim() === 'systemd';
+  const unit = {
+    name: `dtc-xen-job-${folder.id}`,
+    description: `${folder.vps.name}: job ${folder.id}`,
+    program_path,
+    options: [
+      `--property=StandardOutput=${output}`,
+      `--property=StandardError=${output}`,
+      `--setenv=${JOB_MARK}=${folder.id}`,
+    ],
+  };
+  return inTransientUnit(unit, command);
 }
 
 /** Starts a job's process, which outlives this one; a companion that ends at once need not mean that the job did. */
 export async function launch(folder: JobFolder, options: LaunchOptions): Promise<Companion> {
   const { runner, job_runner, job_command, program_path } = options;
   const inside = contained(folder, job_command);
-  const bySystemd = job_runner === 'systemd' || (job_runner === 'auto' && (await systemdRuns()));
-  const [program = '', ...args] = bySystemd
-    ? ['systemd-run', ...asTransientUnit(folder, program_path), ...inside]
+  const [program = '', ...args] = (await bySystemd(job_runner))
+    ? asTransientUnit(folder, program_path, inside)
     : inside;
   const command: CompanionCommand = {
     label: `job ${folder.id}`,

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createNightlyRefresh, nightlyTime } from '../../src/base/nightly.ts';
+import { createRunner } from '../../src/drivers/run.ts';
 import { PROGRAM_PATH } from '../jobs/plan-harness.ts';
 import { type House, makeHouse } from './house.ts';
 
@@ -114,6 +115,8 @@ describe('the nightly refresh', () => {
     const ends: unknown[] = [];
     const nightly = createNightlyRefresh({
       runner: house.runner,
+      job_runner: 'detached',
+      program_path: PROGRAM_PATH,
       agent: [program, '--config', config],
       onEnd: (end) => ends.push(end),
     });
@@ -129,10 +132,35 @@ describe('the nightly refresh', () => {
     expect(ends).toEqual([]);
   });
 
+  it('is a unit of its own where systemd is, which goes on when the daemon ends', async () => {
+    const called = join(house.home, 'called');
+    writeFileSync(join(house.home, 'systemd-run'), `#!/bin/sh\nprintf '%s\\n' "$@" >${called}\nexit 3\n`, {
+      mode: 0o755,
+    });
+    const program_path = `${house.home}:${PROGRAM_PATH}`;
+    const ends: unknown[] = [];
+    await createNightlyRefresh({
+      runner: createRunner({ path: program_path }),
+      job_runner: 'systemd',
+      program_path,
+      agent: ['/usr/sbin/dtc-xen-agent'],
+      onEnd: ({ exit }) => ends.push(exit),
+    }).run();
+    expect(ends).toEqual([3]);
+    const words = readFileSync(called, 'utf8').trim().split('\n');
+    expect(words).toEqual(
+      expect.arrayContaining(['--wait', '--unit=dtc-xen-base-refresh', '--slice=dtc-xen-jobs.slice']),
+    );
+    const command = words.slice(words.indexOf('--') + 1);
+    expect(command).toEqual(['/usr/sbin/dtc-xen-agent', 'base', 'refresh', 'stale']);
+  });
+
   it('tells what went wrong', async () => {
     const ends: unknown[] = [];
     const nightly = createNightlyRefresh({
       runner: house.runner,
+      job_runner: 'detached',
+      program_path: PROGRAM_PATH,
       agent: ['/bin/ls', '/nowhere'],
       onEnd: (end) => ends.push(end),
     });
