@@ -159,6 +159,8 @@ export interface JobStatus {
   readonly vps: string;
   readonly state: 'queued' | 'running' | 'succeeded' | 'failed';
   readonly created: string;
+  /** Of the kernel that it was made under: with another one, no process of it lives. */
+  readonly boot_id?: string;
   readonly ended?: string;
   readonly steps: readonly JobStep[];
   readonly fate?: JobFate;

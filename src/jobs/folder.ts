@@ -36,6 +36,7 @@ const statusSchema = z.object({
   vps: z.string(),
   state: z.enum(['queued', 'running', 'succeeded', 'failed']),
   created: z.iso.datetime(),
+  boot_id: z.string().optional(),
   ended: z.iso.datetime().optional(),
   steps: z.array(
     z.object({

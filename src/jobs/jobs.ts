@@ -9,7 +9,7 @@ import { isEnded, type JobFolder, readStatus } from './folder.ts';
 import { type LaunchOptions, launch } from './launch.ts';
 import { createLeftovers } from './leftovers.ts';
 import { settle } from './settle.ts';
-import { createJobStore, type StoredJob } from './store.ts';
+import { bootId, createJobStore, type StoredJob } from './store.ts';
 
 /** What {@link createJobs} needs. */
 export interface JobsOptions extends LaunchOptions {
@@ -54,13 +54,14 @@ export function createJobs(options: JobsOptions): JobKeeper {
     return turn;
   }
 
-  const mayBeStarting = (status: JobStatus) =>
-    status.state === 'queued' &&
-    Math.abs(Date.now() - Date.parse(status.created)) < start_timeout_ms + STARTING_GRACE_MS;
+  const mayBeStarting = async ({ state, created, boot_id }: JobStatus) =>
+    state === 'queued' &&
+    Math.abs(Date.now() - Date.parse(created)) < start_timeout_ms + STARTING_GRACE_MS &&
+    boot_id === (await bootId());
 
   /** The job's status after a look at whether it lives; a dead one is settled. */
   async function lookAt({ folder, status }: StoredJob): Promise<JobStatus | undefined> {
-    if (isEnded(status) || mayBeStarting(status)) return status;
+    if (isEnded(status) || (await mayBeStarting(status))) return status;
     const lock = await locks.tryLock(folder.lock_path);
     if (!lock) return readStatus(folder);
     try {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, readdir, rename, rm, unlink } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder, writeNewFile } from '../core/atomic-file.ts';
 import type { JobKind, JobStatus } from '../core/ports.ts';
@@ -62,6 +62,11 @@ function nextId(now: Date, newest: string | undefined): string {
   return `${stamp(at)}-${randomBytes(2).toString('hex')}`;
 }
 
+/** The running kernel's boot_id (random(4)). */
+export async function bootId(): Promise<string> {
+  return (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim();
+}
+
 /** The store below a folder, `state_dir/states`. */
 export function createJobStore(states_dir: string): JobStore {
   const vpsFolder = (vps: VpsId) => join(states_dir, vps.name);
@@ -96,6 +101,7 @@ export function createJobStore(states_dir: string): JobStore {
         vps: vps.name,
         state: 'queued',
         created: now.toISOString(),
+        boot_id: await bootId(),
         steps: [],
       };
       const fresh = jobFolder(join(parent, `.new-${id}`));

@@ -140,6 +140,17 @@ test('a job that was told as failed before its process comes to run is left alon
   expect(await house.jobs.last(xen01)).toEqual(settled);
 });
 
+test('a job that was being started when the node went down is settled at once when it is back', async () => {
+  const { folder, status } = await createJobStore(join(house.base, 'state', 'states')).create(xen01, {
+    kind: 'reinstall',
+    request: request('quick'),
+  });
+  await writeStatus(folder, { ...status, boot_id: '6f0b0f9e-0000-4000-8000-000000000000' });
+  const [settled] = await house.jobs.recover();
+  expect(settled?.message).toBe('The reinstall of xen01 never started; nothing was touched: start it again.');
+  expect(await house.jobs.current(xen01)).toBeUndefined();
+});
+
 test('a job that is just being started by somebody else is not settled', async () => {
   const { status } = await createJobStore(join(house.base, 'state', 'states')).create(xen01, {
     kind: 'fsck',
