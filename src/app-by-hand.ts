@@ -10,6 +10,7 @@ import {
   createSampler,
   makeFolders,
 } from './app.ts';
+import { exitCodeOf } from './app-setup.ts';
 import { baseCommand } from './base/command.ts';
 import { debianSystem } from './core/bases.ts';
 import { createDispatch } from './core/dispatch.ts';
@@ -123,18 +124,12 @@ export async function baseByHand({
         onOutput: (chunk) => void process.stderr.write(chunk),
       }),
   };
-  try {
-    const understood = await baseCommand(words, {
-      bases: createBaseKeeper(config, drivers),
-      system: debianSystem(config),
-      max_age_days: config.base_max_age_days,
-      context,
-      print: (line) => void process.stdout.write(`${line}\n`),
-    });
-    return understood ? 0 : 2;
-  } catch (error) {
-    if (!(error instanceof AgentError)) throw error;
-    process.stderr.write(`${error.code}: ${error.message}\n`);
-    return 1;
-  }
+  const understood = baseCommand(words, {
+    bases: createBaseKeeper(config, drivers),
+    system: debianSystem(config),
+    max_age_days: config.base_max_age_days,
+    context,
+    print: (line) => void process.stdout.write(`${line}\n`),
+  });
+  return exitCodeOf(understood);
 }

@@ -37,25 +37,33 @@ async function passwordsAlone(config_file: string): Promise<PasswordFile> {
 }
 
 /**
- * Does `config get|set|take-over` or `passwd`, here and now. Returns the exit code, 2 where the words cannot be understood.
- *
- * @throws ConfigError
+ * The exit code of a command of the agent: 0 done, 2 where its words were not understood, 1 refused or failed, which is told on
+ * standard error. Rejects with what is no AgentError.
  */
-export async function setUpByHand(config_file: string, words: readonly string[]): Promise<number> {
+export async function exitCodeOf(understood: Promise<boolean>): Promise<0 | 1 | 2> {
   try {
-    const understood = await setupCommand(words, {
-      config_file,
-      sample: sampleConfig(),
-      readTls,
-      config: () => loadConfig(config_file),
-      passwords: () => passwordsAlone(config_file),
-      input: () => text(process.stdin),
-      print: (line) => void process.stdout.write(`${line}\n`),
-    });
-    return understood ? 0 : 2;
+    return (await understood) ? 0 : 2;
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
     process.stderr.write(`${error.code}: ${error.message}\n`);
     return 1;
   }
+}
+
+/**
+ * Does `config get|set|take-over` or `passwd`, here and now. Returns the exit code, 2 where the words cannot be understood.
+ *
+ * @throws ConfigError
+ */
+export async function setUpByHand(config_file: string, words: readonly string[]): Promise<number> {
+  const understood = setupCommand(words, {
+    config_file,
+    sample: sampleConfig(),
+    readTls,
+    config: () => loadConfig(config_file),
+    passwords: () => passwordsAlone(config_file),
+    input: () => text(process.stdin),
+    print: (line) => void process.stdout.write(`${line}\n`),
+  });
+  return exitCodeOf(understood);
 }
