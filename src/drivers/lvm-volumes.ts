@@ -5,6 +5,7 @@ import { AgentError } from '../core/errors.ts';
 import type { Finished, Runner } from '../core/runner.ts';
 import { whenSettled } from '../core/when-settled.ts';
 import { createFileLocks } from './flock.ts';
+import { disksBelow, flushDisks } from './flush-disks.ts';
 import { createLvmReports, type LvmReports, type Volume, type VolumeGroup } from './lvm-group.ts';
 import { findPlace, type Place, requireFit } from './lvm-place.ts';
 import { lastWords } from './run.ts';
@@ -66,9 +67,11 @@ export function createLvmVolumes({
   const inUse = (group: string, name: string, what: string) =>
     new AgentError('disks_in_use', `${group}/${name} was not removed: ${what}.`);
 
-  async function lvcreate(name: string, args: readonly string[]): Promise<void> {
+  const disksOf = (group: string, name: string) => disksBelow(join(config.dev_dir, group, name));
+
+  async function lvcreate(group: string, name: string, args: readonly string[]): Promise<void> {
     const made = await run('lvcreate', args);
-    if (made.exit_code === 0) return;
+    if (made.exit_code === 0) return flushDisks(await disksOf(group, name));
     const why = lastWords(made);
     const kind = /insufficient free space/.test(why)
       ? 'no_space'
@@ -110,12 +113,12 @@ export function createLvmVolumes({
     // `-y -W y`: signatures that the extents' last owner left are wiped, without a question (transcripts 241, 242).
     make({ group, place: { pool } }, name, size_bytes) {
       const size = pool ? ['-V', `${size_bytes}b`, '--thinpool', pool.name] : ['-L', `${size_bytes}b`];
-      return lvcreate(name, ['-y', '-W', 'y', ...size, '-n', name, group.name]);
+      return lvcreate(group.name, name, ['-y', '-W', 'y', ...size, '-n', name, group.name]);
     },
 
     async copy({ group, volumes: there }, origin, name, size_bytes) {
       // `-kn`: it is activated now and whenever the node boots, though a thin snapshot is not by itself (lvmthin(7)).
-      await lvcreate(name, ['-y', '-kn', '-s', '-n', name, `${group.name}/${origin}`]);
+      await lvcreate(group.name, name, ['-y', '-kn', '-s', '-n', name, `${group.name}/${origin}`]);
       if (there.get(origin)?.size_bytes === size_bytes) return;
       const grown = await run('lvextend', ['-L', `${size_bytes}b`, `${group.name}/${name}`]);
       if (grown.exit_code === 0) return;
@@ -142,9 +145,10 @@ export function createLvmVolumes({
       const there = await volumes.atRest(group, [name]);
       if (!there.has(name)) return;
       volumes.requireRemovable(group, there, name);
+      const disks = await disksOf(group, name);
       const removed = await run('lvremove', ['-y', `${group}/${name}`]);
       const why = lastWords(removed);
-      if (removed.exit_code === 0 || /Failed to find logical volume/.test(why)) return;
+      if (removed.exit_code === 0 || /Failed to find logical volume/.test(why)) return flushDisks(disks);
       if (/in use\.?$/.test(why))
         throw inUse(group, name, 'something on the node holds it open; see lsof or findmnt');
       throw failed('program_failed', `${name}: lvremove`, removed);
@@ -152,7 +156,7 @@ export function createLvmVolumes({
 
     async rename(group, from, to) {
       const renamed = await run('lvrename', [group, from, to]);
-      if (renamed.exit_code === 0) return;
+      if (renamed.exit_code === 0) return flushDisks(await disksOf(group, to));
       throw failed('program_failed', `${from} was not renamed to ${to}: lvrename`, renamed);
     },
 
