@@ -1,8 +1,9 @@
 // Reinstalls in a thin pool on real LVM: cold, when the base becomes a volume, and warm, when a root disk begins as a copy of it.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeMeasured } from '../../scripts/dev/measured.ts';
 import { inOrder } from './in-order.ts';
 import { Console, consoleShows, dom0, dom0Succeeds, jobEnd, modern, until } from './node.ts';
-import { note } from './report.ts';
+import { note as print } from './report.ts';
 
 const vpsname = 'xen07';
 const [POOL, CONF] = ['thin', '/etc/dtc-xen/dtc-xen.conf'];
@@ -13,6 +14,12 @@ interface Step {
   readonly started: string;
   readonly ended: string;
 }
+
+const rows: string[] = [];
+const note = (what: string, figure: string) => {
+  print(what, figure);
+  rows.push(`| ${what.replace('thin pool: ', '')} | ${figure} |`);
+};
 const seconds = (from: string, to: string) => (Date.parse(to) - Date.parse(from)) / 1000;
 
 const restart = async () => {
@@ -36,6 +43,9 @@ afterAll(async () => {
   );
   await dom0(`rm -f /etc/xen/${vpsname} /etc/xen/auto/${vpsname}`);
   await restart();
+  if (!process.env['XEN_WRITE']) return;
+  const day = new Date().toISOString().slice(0, 10);
+  writeMeasured('performance.md', 'thin', [`Measured on ${day}:`, '', '| | |', '|---|---|', ...rows]);
 });
 
 /** Reinstalls; the seconds from its first step to its last one's end, and of each step. */

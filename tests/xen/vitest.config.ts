@@ -19,6 +19,7 @@ const phases = [
   long || only?.includes('console') ? ['console'] : [],
   ['systems'],
   ['outage'],
+  only?.includes('cuts') ? ['cuts'] : [],
 ]
   .map((names) => names.filter((name) => !only || only.split(',').includes(name)))
   .filter((names) => names.length > 0);
