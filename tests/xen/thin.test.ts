@@ -1,4 +1,5 @@
 // Reinstalls in a thin pool on real LVM: cold, when the base becomes a volume, and warm, when a root disk begins as a copy of it.
+import os from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeMeasured } from '../../scripts/dev/measured.ts';
 import { inOrder } from './in-order.ts';
@@ -45,7 +46,14 @@ afterAll(async () => {
   await restart();
   if (!process.env['XEN_WRITE']) return;
   const day = new Date().toISOString().slice(0, 10);
-  writeMeasured('performance.md', 'thin', [`Measured on ${day}:`, '', '| | |', '|---|---|', ...rows]);
+  const load = `${os.cpus().length} CPUs, load ${os.loadavg()[0]?.toFixed(1)}`;
+  writeMeasured('performance.md', 'thin', [
+    `Measured on ${day}, ${load}:`,
+    '',
+    '| | |',
+    '|---|---|',
+    ...rows,
+  ]);
 });
 
 /** Reinstalls; the seconds from its first step to its last one's end, and of each step. */
