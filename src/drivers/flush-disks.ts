@@ -28,11 +28,15 @@ export async function disksBelow(path: string, { sys_block }: DeviceFolders = KE
 }
 
 /**
- * Brings what is in the disks' own caches onto them (fsync(2) of a block device).
+ * Brings what is in the disks' own caches onto them (fsync(2) of a block device), after LVM's `change` of a volume.
  *
  * @throws AgentError program_failed
  */
-export async function flushDisks(disks: readonly string[], { dev }: DeviceFolders = KERNELS): Promise<void> {
+export async function flushDisks(
+  change: string,
+  disks: readonly string[],
+  { dev }: DeviceFolders = KERNELS,
+): Promise<void> {
   await Promise.all(
     disks.map(async (name) => {
       const path = join(dev, name.replaceAll('!', '/'));
@@ -40,10 +44,8 @@ export async function flushDisks(disks: readonly string[], { dev }: DeviceFolder
         const disk = await open(path);
         await disk.sync().finally(() => disk.close());
       } catch (error) {
-        const why = (error as Error).message;
-        throw new AgentError('program_failed', `LVM's change cannot be brought to its disk: ${why}.`, {
-          cause: error,
-        });
+        const message = `${change} was done, but ${path} cannot be flushed (${(error as Error).message}): see dmesg for what is wrong with it, and try again.`;
+        throw new AgentError('program_failed', message, { cause: error });
       }
     }),
   );

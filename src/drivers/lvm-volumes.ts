@@ -71,7 +71,7 @@ export function createLvmVolumes({
 
   async function lvcreate(group: string, name: string, args: readonly string[]): Promise<void> {
     const made = await run('lvcreate', args);
-    if (made.exit_code === 0) return flushDisks(await disksOf(group, name));
+    if (made.exit_code === 0) return flushDisks(`${name}: lvcreate`, await disksOf(group, name));
     const why = lastWords(made);
     const kind = /insufficient free space/.test(why)
       ? 'no_space'
@@ -148,7 +148,8 @@ export function createLvmVolumes({
       const disks = await disksOf(group, name);
       const removed = await run('lvremove', ['-y', `${group}/${name}`]);
       const why = lastWords(removed);
-      if (removed.exit_code === 0 || /Failed to find logical volume/.test(why)) return flushDisks(disks);
+      if (removed.exit_code === 0 || /Failed to find logical volume/.test(why))
+        return flushDisks(`${name}: lvremove`, disks);
       if (/in use\.?$/.test(why))
         throw inUse(group, name, 'something on the node holds it open; see lsof or findmnt');
       throw failed('program_failed', `${name}: lvremove`, removed);
@@ -156,7 +157,7 @@ export function createLvmVolumes({
 
     async rename(group, from, to) {
       const renamed = await run('lvrename', [group, from, to]);
-      if (renamed.exit_code === 0) return flushDisks(await disksOf(group, to));
+      if (renamed.exit_code === 0) return flushDisks(`${to}: lvrename`, await disksOf(group, to));
       throw failed('program_failed', `${from} was not renamed to ${to}: lvrename`, renamed);
     },
 

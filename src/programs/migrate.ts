@@ -1,9 +1,7 @@
 import { isIP } from 'node:net';
-import { parseArgs } from 'node:util';
-import { DEFAULT_CONFIG } from '../config/load.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseVpsId, type VpsId } from '../core/vps.ts';
-import { COMMON_OPTIONS } from './positional.ts';
+import { COMMON_OPTIONS, readArguments } from './positional.ts';
 import { type Program, UsageError } from './program.ts';
 
 const USER = /^[a-z_][a-z0-9_-]{0,31}$/;
@@ -42,22 +40,10 @@ function hostNamed(text: string): string {
 export const migrateProgram: Program = {
   usage: USAGE,
   parse(argv) {
-    const options = {
-      config: { type: 'string', default: DEFAULT_CONFIG },
-      receive: { type: 'boolean' },
-      help: { type: 'boolean' },
-    } as const;
-    let parsed: ReturnType<typeof parseArgs<{ options: typeof options; allowPositionals: true }>>;
-    try {
-      parsed = parseArgs({ args: [...argv], allowPositionals: true, options });
-    } catch (error) {
-      throw new UsageError((error as Error).message, { cause: error });
-    }
-    const { values, positionals } = parsed;
-    const config_file = values.config;
-    if (values.help) return { request: 'help', config_file };
+    const { positionals, config_file, has } = readArguments(argv, ['receive']);
+    if (has('help')) return { request: 'help', config_file };
     const [vps = '', host = '', dest = vps] = positionals;
-    if (values.receive) {
+    if (has('receive')) {
       if (positionals.length !== 1) throw new UsageError('--receive takes one VPS.');
       return { request: { receive: vpsNamed(vps) }, config_file };
     }

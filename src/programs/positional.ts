@@ -14,6 +14,28 @@ export function imageType(word: string | undefined): string {
   return word === undefined ? 'lvm' : ['loopback', 'vdb'].includes(word) ? 'vbd' : word;
 }
 
+/** A command line, taken apart. */
+export interface Arguments {
+  readonly positionals: readonly string[];
+  readonly config_file: string;
+  has(flag: string): boolean;
+}
+
+/** Reads positional arguments, the options that every program has, and flags of its own. Throws {@link UsageError}. */
+export function readArguments(argv: readonly string[], own_flags: readonly string[] = []): Arguments {
+  const flags: Record<string, { type: 'boolean' }> = Object.fromEntries(
+    ['help', ...own_flags].map((name) => [name, { type: 'boolean' }]),
+  );
+  const options = { ...flags, config: { type: 'string', default: DEFAULT_CONFIG } } as const;
+  try {
+    const { values, positionals } = parseArgs({ args: [...argv], allowPositionals: true, options });
+    const given: Readonly<Record<string, unknown>> = values;
+    return { positionals, config_file: String(given['config']), has: (flag) => given[flag] === true };
+  } catch (error) {
+    throw new UsageError((error as Error).message, { cause: error });
+  }
+}
+
 /** What a program of positional arguments is made of. */
 interface PositionalProgram {
   readonly usage: string;
@@ -27,19 +49,8 @@ function positionalProgram({ usage, counts, request }: PositionalProgram): Progr
   return {
     usage,
     parse(argv) {
-      const options = {
-        config: { type: 'string', default: DEFAULT_CONFIG },
-        help: { type: 'boolean' },
-      } as const;
-      let parsed: ReturnType<typeof parseArgs<{ options: typeof options; allowPositionals: true }>>;
-      try {
-        parsed = parseArgs({ args: [...argv], allowPositionals: true, options });
-      } catch (error) {
-        throw new UsageError((error as Error).message, { cause: error });
-      }
-      const { values, positionals } = parsed;
-      const config_file = values.config;
-      if (values.help) return { request: 'help', config_file };
+      const { positionals, config_file, has } = readArguments(argv);
+      if (has('help')) return { request: 'help', config_file };
       if (!counts.includes(positionals.length)) {
         throw new UsageError(`takes ${counts.join(' or ')} arguments, not ${positionals.length}.`);
       }

@@ -44,10 +44,10 @@ describe('the disks below a volume', () => {
   });
 
   it('are flushed by their device nodes; one that cannot be is told', async () => {
-    await flushDisks(['cciss!c0d0', 'sda1'], folders);
-    await expect(flushDisks(['sda1', 'sdz'], folders)).rejects.toMatchObject({
+    await flushDisks('xen01: lvcreate', ['cciss!c0d0', 'sda1'], folders);
+    await expect(flushDisks('xen01: lvcreate', ['sda1', 'sdz'], folders)).rejects.toMatchObject({
       code: 'program_failed',
-      message: expect.stringMatching(/^LVM's change cannot be brought to its disk: ENOENT: .*\/sdz/),
+      message: expect.stringMatching(/^xen01: lvcreate was done, but \S+\/sdz cannot be flushed \(ENOENT: /),
     });
   });
 });
