@@ -81,8 +81,10 @@ export interface DiskStore {
    * `disks_missing`, `disks_exist`.
    */
   createNew(vps: VpsId, base?: BaseVolume): Promise<Disk>;
-  /** Gives a root disk another role that none has. */
+  /** Gives a root disk another role that none has. Before `flush`, a power cut may take that back. */
   renameRoot(vps: VpsId, from: RootRole, to: RootRole): Promise<void>;
+  /** Has the names of the VPS's root disks on the node's own disks. */
+  flush(vps: VpsId): Promise<void>;
   /** Deletes a root disk; gone already is fine. */
   removeRoot(vps: VpsId, role: RootRole): Promise<void>;
   /** The VPSes that have a root disk in this role. */

@@ -114,14 +114,20 @@ export async function requireBothDisks(
 }
 
 /**
- * Makes sure that nothing on the node holds the disks of a kind open.
+ * Makes sure that nothing on the node holds the disks of a kind open. `seen` is what the store has told just now.
  *
  * @throws AgentError disks_in_use
  */
-export async function requireUnused(store: DiskStore, vps: VpsId, cannot: string): Promise<void> {
+export async function requireUnused(
+  store: DiskStore,
+  vps: VpsId,
+  cannot: string,
+  seen?: VpsDisks,
+): Promise<void> {
   const { root, swap } = await whenSettled(
     () => store.find(vps),
     (disks) => [disks.root, disks.swap].some((disk) => disk?.in_use),
+    seen,
   );
   for (const disk of [root, swap]) {
     if (disk?.in_use) {

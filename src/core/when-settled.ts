@@ -5,13 +5,18 @@ const POLL_MS = 200;
 
 /**
  * What `look` finds, once it is not in use, or still is after some seconds: udev opens a disk for a moment whenever a writer
- * has closed it, to see what is on it now.
+ * has closed it, to see what is on it now. `seen` is what a look has found just now.
  */
-export async function whenSettled<T>(look: () => Promise<T>, inUse: (found: T) => boolean): Promise<T> {
+export async function whenSettled<T>(
+  look: () => Promise<T>,
+  inUse: (found: T) => boolean,
+  seen?: T,
+): Promise<T> {
   const end = performance.now() + SETTLE_MS;
-  for (;;) {
-    const found = await look();
-    if (!inUse(found) || performance.now() >= end) return found;
+  let found = seen ?? (await look());
+  while (inUse(found) && performance.now() < end) {
     await sleep(POLL_MS);
+    found = await look();
   }
+  return found;
 }

@@ -229,8 +229,9 @@ export function createDiskFiles({
         );
       }
       await rename(join(folder, image(vps, from)), join(folder, image(vps, to)));
-      await syncFolder(folder);
     },
+
+    flush: () => syncFolder(folder),
 
     async removeRoot(vps, role) {
       await requireRemovable(image(vps, role));

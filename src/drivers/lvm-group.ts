@@ -7,6 +7,9 @@ import { lastWords } from './run.ts';
 /** What LVM lets a volume group or a volume be called (lvm(8), VALID NAMES). */
 export const LVM_NAME = /^[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,126}$/;
 
+type Row = LvmReport['rows'][number];
+
+const GROUP_FIELDS = 'vg_name,vg_free,vg_extent_size';
 const VOLUME_FIELDS =
   'lv_name,lv_uuid,lv_size,lv_device_open,origin,pool_lv,lv_attr,metadata_percent,lv_health_status';
 
@@ -42,6 +45,8 @@ export interface LvmReports {
   groupName(): Promise<string>;
   /** All volumes of a group by their names. */
   volumes(group: string): Promise<Map<string, Volume>>;
+  /** The volume group with all its volumes, as they were at one moment. */
+  everything(): Promise<{ group: VolumeGroup; volumes: Map<string, Volume> }>;
 }
 
 /** What asking LVM needs. */
@@ -76,14 +81,33 @@ export function createLvmReports({ runner, config, timeout_ms }: LvmReportOption
     return new AgentError('no_volume_group', message, more);
   }
 
+  const groupOf = (row: Row): VolumeGroup => ({
+    name: row['vg_name'] ?? '',
+    free_bytes: bytesOf(row, 'vg_free'),
+    extent_bytes: bytesOf(row, 'vg_extent_size'),
+  });
+
+  const volumesOf = (rows: readonly Row[]): Map<string, Volume> => {
+    const found = rows.map(
+      (fields): Volume => ({
+        name: fields['lv_name'] ?? '',
+        uuid: fields['lv_uuid'] ?? '',
+        size_bytes: bytesOf(fields, 'lv_size'),
+        open: fields['lv_device_open'] === 'open',
+        origin: fields['origin'] ?? '',
+        pool: fields['pool_lv'] ?? '',
+        attr: fields['lv_attr'] ?? '',
+        metadata_percent: fields['metadata_percent'] ? Number(fields['metadata_percent']) : undefined,
+        health: fields['lv_health_status'] ?? '',
+      }),
+    );
+    return new Map(found.map((volume) => [volume.name, volume]));
+  };
+
   const reports: LvmReports = {
     async volumeGroup() {
       if (configured !== '' && !LVM_NAME.test(configured)) throw noSuchGroup();
-      const { rows } = await report(
-        'vg',
-        'vg_name,vg_free,vg_extent_size',
-        configured === '' ? [] : [configured],
-      );
+      const { rows } = await report('vg', GROUP_FIELDS, configured === '' ? [] : [configured]);
       const [row, ...others] = rows;
       if (!row) {
         throw configured === ''
@@ -100,11 +124,7 @@ export function createLvmReports({ runner, config, timeout_ms }: LvmReportOption
           `The node has several volume groups (${names}); name one in provisioning_volgroup in dtc-xen.conf.`,
         );
       }
-      return {
-        name: row['vg_name'] ?? '',
-        free_bytes: bytesOf(row, 'vg_free'),
-        extent_bytes: bytesOf(row, 'vg_extent_size'),
-      };
+      return groupOf(row);
     },
 
     async groupName() {
@@ -114,21 +134,15 @@ export function createLvmReports({ runner, config, timeout_ms }: LvmReportOption
     },
 
     async volumes(group) {
-      const { rows } = await report('lv', VOLUME_FIELDS, [group]);
-      const found = rows.map(
-        (fields): Volume => ({
-          name: fields['lv_name'] ?? '',
-          uuid: fields['lv_uuid'] ?? '',
-          size_bytes: bytesOf(fields, 'lv_size'),
-          open: fields['lv_device_open'] === 'open',
-          origin: fields['origin'] ?? '',
-          pool: fields['pool_lv'] ?? '',
-          attr: fields['lv_attr'] ?? '',
-          metadata_percent: fields['metadata_percent'] ? Number(fields['metadata_percent']) : undefined,
-          health: fields['lv_health_status'] ?? '',
-        }),
-      );
-      return new Map(found.map((volume) => [volume.name, volume]));
+      return volumesOf((await report('lv', VOLUME_FIELDS, [group])).rows);
+    },
+
+    async everything() {
+      const name = await reports.groupName();
+      const { rows } = await report('lv', `${GROUP_FIELDS},${VOLUME_FIELDS}`, [name]);
+      const [row] = rows;
+      // A group without a volume has no row.
+      return { group: row ? groupOf(row) : await reports.volumeGroup(), volumes: volumesOf(rows) };
     },
   };
   return reports;

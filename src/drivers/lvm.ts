@@ -127,6 +127,14 @@ export function createLvm(options: LvmOptions): DiskStore {
       await lvm.rename(await lvm.groupName(), rootName(vps, from), rootName(vps, to));
     },
 
+    async flush(vps) {
+      const group = await lvm.groupName();
+      await lvm.flush(
+        group,
+        ROOT_ROLES.map((role) => rootName(vps, role)),
+      );
+    },
+
     async removeRoot(vps, role) {
       await lvm.remove(await lvm.groupName(), rootName(vps, role));
     },

@@ -29,7 +29,7 @@ export async function idleDisks(
   cannot: string,
 ): Promise<IdleDisks> {
   const found = await requireBothDisks(disks, vps, type, cannot);
-  await requireUnused(disks[found.type], vps, cannot);
+  await requireUnused(disks[found.type], vps, cannot, found);
   await requireStopped(hypervisor, vps, cannot);
   return { type, root: found.root.path, swap: found.swap.path, root_bytes: found.root.size_bytes };
 }

@@ -4,6 +4,7 @@ import { AgentError } from '../core/errors.ts';
 import type { GuestConfigStore, Installable, JobFate, Templates } from '../core/ports.ts';
 import type { ReinstallChoice, Systems } from '../core/systems.ts';
 import { selfInstalledGuest } from '../core/vps.ts';
+import { requireStopped } from '../core/vps-checks.ts';
 import { type IdleDisks, type IdleDisksDeps, idleDisks } from './idle-disks.ts';
 import type { JobOrder, Step, StepContext } from './plan.ts';
 import { baseConfigArgs, type GuestKernel, networkArgs } from './reinstall-args.ts';
@@ -168,19 +169,19 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
     async function prepare(ctx: StepContext, at: Site): Promise<string> {
       const base = await findBase(ctx, at);
       try {
-        const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
         if (at.choice.mode === 'swap') {
           await ctx.fate(fateOf('beside'));
           copied = base !== undefined;
           return (await systems.begin(vps, request.image_type, at.choice, base?.volume)).path;
         }
-        return await prepareInPlace(ctx, disks);
+        return await prepareInPlace(ctx);
       } finally {
         await base?.release();
       }
     }
 
-    async function prepareInPlace(ctx: StepContext, disks: IdleDisks): Promise<string> {
+    async function prepareInPlace(ctx: StepContext): Promise<string> {
+      const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
       await ctx.fate(fateOf('unfinished'));
       await guests.remove(vps);
       return disks.root;
@@ -191,8 +192,8 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
       const { memory_mb, nics, image_type: type } = request;
       const guest = { vps, memory_mb, nics, disks: at.disks, kernel, initrd };
       if (at.choice.mode === 'swap') {
-        const { swap } = await idleDisks(deps, vps, type, CANNOT);
-        await ctx.script('reinstall-swap-space', ['--swap', swap], { timeout_ms: SHORT_MS });
+        await requireStopped(deps.hypervisor, vps, CANNOT);
+        await ctx.script('reinstall-swap-space', ['--swap', at.disks.swap], { timeout_ms: SHORT_MS });
         await systems.approve(vps, { type, config: guests.render(guest), job: order.id });
         await ctx.fate(approvedFate(vps.name));
         ctx.log((await systems.settle(vps)) ?? '');

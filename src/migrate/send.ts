@@ -48,7 +48,7 @@ async function whereto(path: string): Promise<string> {
 async function look({ ports, node_name }: SenderOptions, vps: VpsId): Promise<Found> {
   await requireStopped(ports.hypervisor, vps, CANNOT);
   const disks = await requireBothDisks(ports.disks, vps, undefined, CANNOT);
-  await requireUnused(ports.disks[disks.type], vps, CANNOT);
+  await requireUnused(ports.disks[disks.type], vps, CANNOT, disks);
   const config = await ports.guests.read(vps);
   if (!config) {
     throw new AgentError('vps_not_installed', `${vps.name} ${CANNOT}: it has no configuration in /etc/xen.`);

@@ -18,7 +18,7 @@ export default defineOperation({
   handler: async (ctx, { vpsname: vps }) => {
     await requireStopped(ctx.hypervisor, vps, 'cannot be checked');
     const disks = await requireDisks(ctx.disks, vps, undefined);
-    await requireUnused(ctx.disks[disks.type], vps, 'cannot be checked');
+    await requireUnused(ctx.disks[disks.type], vps, 'cannot be checked', disks);
     const job = await ctx.jobs.start('fsck', vps, { image_type: disks.type });
     return { result: `Started the check of ${vps.name}`, job: job.id };
   },

@@ -73,7 +73,7 @@ export default defineOperation({
     };
     await requireStopped(hypervisor, vps, 'cannot be reinstalled');
     const disks = await requireDisks(ctx.disks, vps, imagetype);
-    await requireUnused(ctx.disks[disks.type], vps, 'cannot be reinstalled');
+    await requireUnused(ctx.disks[disks.type], vps, 'cannot be reinstalled', disks);
     const choice = selfInstalledGuest(ostype) ? undefined : await ctx.systems.choose(vps, disks.type);
     const hash = await accounts.hashRootPassword(password);
     const job = await jobs.start('reinstall', vps, { ...request, image_type: disks.type }, hash);

@@ -21,8 +21,8 @@ export default defineOperation({
     const hash = await ctx.accounts.hashRootPassword(password);
     const disks = await requireDisks(ctx.disks, vps, undefined);
     if (!disks.root) throw new AgentError('disks_missing', `${vps.name} has no root disk.`);
+    await requireUnused(ctx.disks[disks.type], vps, CANNOT, disks);
     await requireStopped(ctx.hypervisor, vps, CANNOT);
-    await requireUnused(ctx.disks[disks.type], vps, CANNOT);
     await ctx.roots.setRootPassword(disks.root, hash);
     return { result: `Changed the root password of ${vps.name}` };
   },

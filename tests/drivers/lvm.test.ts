@@ -21,12 +21,13 @@ const lvm = (provisioning_volgroup = '') =>
 
 const report = (kind: 'lv' | 'vg', rows: readonly object[]) =>
   JSON.stringify({ report: [{ [kind]: rows }], log: [] });
+const IN_GROUP = { vg_free: `${2 * GIB}`, vg_extent_size: '4194304' };
 const groups = (...names: string[]) =>
   programs.addRecording(
     'vgs',
     `echo '${report(
       'vg',
-      names.map((vg_name) => ({ vg_name, vg_free: `${2 * GIB}`, vg_extent_size: '4194304' })),
+      names.map((vg_name) => ({ vg_name, ...IN_GROUP })),
     )}'`,
   );
 const volumes = (...rows: { lv_name: string; lv_device_open?: string; origin?: string }[]) =>
@@ -34,7 +35,11 @@ const volumes = (...rows: { lv_name: string; lv_device_open?: string; origin?: s
     'lvs',
     `echo '${report(
       'lv',
-      rows.map((row) => ({ lv_size: `${GIB}`, lv_device_open: '', origin: '', ...row })),
+      rows.map((row) => ({
+        ...{ vg_name: 'data', ...IN_GROUP },
+        ...{ lv_size: `${GIB}`, lv_device_open: '', origin: '' },
+        ...row,
+      })),
     )}'`,
   );
 const changes = () =>
@@ -116,7 +121,9 @@ describe('making volumes', () => {
     const fail = `[ "$6" = xen01swap ] || [ "$7" = xen01swap ] || exit 0\necho '${transcript('215').stderr.trim()}' >&2; exit 5`;
     programs.addRecording('lvcreate', `touch '${programs.root}/made'; ${fail}`);
     programs.addRecording('lvremove');
-    const made = report('lv', [{ lv_name: 'xen01', lv_size: '1', lv_device_open: '', origin: '' }]);
+    const made = report('lv', [
+      { vg_name: 'data', ...IN_GROUP, lv_name: 'xen01', lv_size: '1', lv_device_open: '', origin: '' },
+    ]);
     programs.add(
       'lvs',
       `if [ -e '${programs.root}/made' ]; then echo '${made}'; else echo '${report('lv', [])}'; fi`,

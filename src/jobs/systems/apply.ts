@@ -23,11 +23,12 @@ const sameFile = (a: GuestFile | undefined, b: GuestFile | null) =>
   JSON.stringify(a ?? null) === JSON.stringify(b);
 
 /** Makes sure that nothing has a root disk of the VPS, and tells which there are. */
-async function idleRoots({ hypervisor, store }: ApplyDeps, vps: VpsId): Promise<RootDisks> {
+async function idleRoots({ hypervisor, store }: ApplyDeps, vps: VpsId, seen: RootDisks): Promise<RootDisks> {
   await requireStopped(hypervisor, vps, CANNOT);
   const disks = await whenSettled(
     () => store.roots(vps),
     (roots) => Object.values(roots).some(({ in_use }) => in_use),
+    seen,
   );
   for (const disk of Object.values(disks)) {
     if (!disk.in_use) continue;
@@ -84,7 +85,8 @@ async function exchange(
  */
 export async function applyNames(deps: ApplyDeps, vps: VpsId, record: NamingRecord): Promise<boolean> {
   const { store, guests, records } = deps;
-  const places = placesOf(await store.roots(vps));
+  const roots = await store.roots(vps);
+  const places = placesOf(roots);
   const there = (identity: string | undefined) =>
     identity !== undefined && Object.values(places).includes(identity) ? identity : undefined;
   const current = there(record.current);
@@ -95,13 +97,16 @@ export async function applyNames(deps: ApplyDeps, vps: VpsId, record: NamingReco
 
   const remove = record.remove.filter((identity) => there(identity) !== undefined);
   const done = remove.length === 0 && wanted.current === places.current && wanted.old === places.old;
-  if (!done || !sameFile(await guests.read(vps), config)) {
-    const disks = await idleRoots(deps, vps);
+  const as_wanted = done && sameFile(await guests.read(vps), config);
+  if (!as_wanted) {
+    const disks = await idleRoots(deps, vps, roots);
     requireKnown(vps, placesOf(disks), [current, old, ...remove]);
     await guests.remove(vps);
     await exchange(deps, vps, disks, remove, wanted);
-    await guests.put(vps, config ?? undefined);
   }
+  // Where they are as wanted, it may be that the one who named them did not come to this.
+  await store.flush(vps);
+  if (!as_wanted) await guests.put(vps, config ?? undefined);
   if (wanted.old !== undefined) {
     await records.old.write(vps, {
       state: 'kept',

@@ -65,6 +65,8 @@ const LV_FIELDS = {
   lv_health_status: text('Health', ({ lv }) => lv.health ?? ''),
   lv_permissions: text('LPerms', ({ lv }) => (lv.read_only ? 'read-only' : 'writeable')),
   lv_skip_activation: text('SkipAct', ({ lv }) => (lv.skip ? 'skip activation' : '')),
+  vg_free: size('VFree', ({ vg }) => freeExtents(vg) * EXTENT),
+  vg_extent_size: size('Ext', () => EXTENT),
 };
 const LV_DEFAULT =
   'lv_name,vg_name,lv_attr,lv_size,pool_lv,origin,data_percent,metadata_percent,move_pv,mirror_log,copy_percent,convert_lv';

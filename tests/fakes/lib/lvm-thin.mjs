@@ -1,7 +1,16 @@
 // Thin pools, thin volumes and their snapshots, as far as they were seen on real LVM (transcripts 258 and on).
 import { indented } from './lvm-arguments.mjs';
 import { longSize, parseSize } from './lvm-sizes.mjs';
-import { addVolume, EXTENT, extents, freeExtents, LvmError, splitName, volumeGroup } from './lvm-volumes.mjs';
+import {
+  addVolume,
+  deactivate,
+  EXTENT,
+  extents,
+  freeExtents,
+  LvmError,
+  splitName,
+  volumeGroup,
+} from './lvm-volumes.mjs';
 import { err, NotKnown, out, withState } from './store.mjs';
 
 /** LVM's least: a metadata volume of one extent. */
@@ -80,8 +89,8 @@ export function makeThin(root, options, [vg_name, ...more], wholeExtents) {
 }
 
 export function makeSnapshot(root, options, [origin, ...more]) {
-  const { name, setactivationskip, yes } = options;
-  only(options, 'name', 'snapshot', 'setactivationskip', 'permission', 'yes');
+  const { name, setactivationskip, activate = 'y', yes } = options;
+  only(options, 'name', 'snapshot', 'setactivationskip', 'activate', 'permission', 'yes');
   const [vg_name, origin_name] = splitName(root, origin ?? '') ?? [];
   if (
     !name ||
@@ -89,9 +98,10 @@ export function makeSnapshot(root, options, [origin, ...more]) {
     more.length > 0 ||
     setactivationskip !== 'n' ||
     (options.permission ?? 'rw') !== 'rw' ||
+    !['y', 'n'].includes(activate) ||
     !yes
   ) {
-    throw new NotKnown('lvcreate -s, but for -y -kn -s -n NAME VG/ORIGIN, is not part of the fake');
+    throw new NotKnown('lvcreate -s, but for -y -kn [-an] -s -n NAME VG/ORIGIN, is not part of the fake');
   }
   return withState(root, (state) => {
     const vg = volumeGroup(state, vg_name);
@@ -102,7 +112,8 @@ export function makeSnapshot(root, options, [origin, ...more]) {
     if (!isThin(of)) throw new NotKnown('a snapshot of a thick volume is not part of the fake');
     requireNew(vg_name, vg, name);
     const { pool, virtual } = of;
-    addVolume(root, state, vg_name, name, virtual, { virtual, pool, origin: origin_name });
+    const lv = addVolume(root, state, vg_name, name, virtual, { virtual, pool, origin: origin_name });
+    if (activate === 'n') deactivate(root, vg_name, lv);
     overProvisioned(vg_name, vg, pool);
     say(`Logical volume "${name}" created.`);
     return 0;

@@ -63,12 +63,13 @@ async function lvcreate(root, args) {
     ['-s', '--snapshot'],
     ['-k', '--setactivationskip:'],
     ['-p', '--permission:'],
+    ['-a', '--activate:'],
   ]);
   if (options.name) checkName('lvcreate', options.name);
   if (options.type !== undefined) return makePool(root, options, operands);
   if (options.virtualsize !== undefined) return makeThin(root, options, operands, wholeExtents);
   if (options.snapshot) return makeSnapshot(root, options, operands);
-  if (options.setactivationskip !== undefined || options.thinpool !== undefined) {
+  if (['setactivationskip', 'thinpool', 'activate'].some((name) => options[name] !== undefined)) {
     throw new NotKnown('lvcreate of a thick volume with options of thin ones is not part of the fake');
   }
   const [vg_name, ...more] = operands;

@@ -1,5 +1,5 @@
 // How long old systems stay, what they go for, and what stands in the way of an exchange.
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { vpsOf } from '../plan-harness.ts';
@@ -161,6 +161,21 @@ describe('an approved system', () => {
     site.domains.pop();
     await site.keeper().recover();
     expect(site.look(vps)).toMatchObject({ config: '# new config', unfinished: false });
+  });
+
+  it('whose disks have their names, though maybe not on the disk yet, is forgotten only after a flush', async () => {
+    await reinstalled(vps, false);
+    const record = site.record(vps, 'names');
+    const noted = readFileSync(record);
+    await site.systems().settle(vps);
+    writeFileSync(record, noted);
+    const flushes: boolean[] = [];
+    const onCall = (name: string) => {
+      if (name === 'flush') flushes.push(existsSync(record));
+    };
+    await site.systems({ onCall }).settle(vps);
+    expect(flushes).toEqual([true]);
+    expect(existsSync(record)).toBe(false);
   });
 
   it('whose disk somebody removed leaves the old one what it was', async () => {

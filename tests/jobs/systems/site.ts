@@ -61,7 +61,15 @@ export function makeSystemsSite(settings = '') {
     config: { ...config, provisioning_mount_point: join(folder, 'none') },
   });
 
-  function systems(options: { death?: DeathOrder; now?: () => Date; free_bytes?: () => number } = {}) {
+  function systems(
+    options: {
+      death?: DeathOrder;
+      now?: () => Date;
+      free_bytes?: () => number;
+      /** Told of every call of a driver. */
+      onCall?: (name: string) => void;
+    } = {},
+  ) {
     let calls = 0;
     const mortal = <T extends object>(driver: T): T =>
       new Proxy(driver, {
@@ -70,6 +78,7 @@ export function makeSystemsSite(settings = '') {
           if (typeof method !== 'function') return method;
           return (...args: unknown[]) => {
             calls += 1;
+            options.onCall?.(String(name));
             const dies = options.death?.at === calls ? options.death.when : undefined;
             if (dies === 'before') throw new Death();
             const answer = method.apply(target, args) as unknown;
