@@ -23,6 +23,7 @@ import { createGuestRoots } from './drivers/guest-roots.ts';
 import { describeHost, guestKernel, hostFigures, nodeName } from './drivers/host.ts';
 import { createLvm } from './drivers/lvm.ts';
 import { createLvmBases } from './drivers/lvm-bases.ts';
+import { createLvmRemoved } from './drivers/lvm-removed.ts';
 import { createRunner } from './drivers/run.ts';
 import { createServiceManager, type ServiceManager } from './drivers/service-manager.ts';
 import { createTemplates } from './drivers/templates.ts';
@@ -33,6 +34,7 @@ import { reinstallPlan } from './jobs/reinstall.ts';
 import { runJob } from './jobs/run-job.ts';
 import { createSystemKeeper } from './jobs/systems/keeper.ts';
 import { createSystems } from './jobs/systems/systems.ts';
+import { createWiper } from './jobs/wiper.ts';
 import { operations } from './operations/index.ts';
 import { createSamples, type Sampler } from './stats/samples.ts';
 import { createSchedule } from './stats/schedule.ts';
@@ -78,8 +80,8 @@ interface Drivers extends Omit<Ports, 'jobs' | 'samples'> {
   readonly passwords: PasswordFile;
 }
 
-/** Makes the drivers. */
-export function createDrivers(config: Config, log: Logger): Drivers {
+/** Makes the drivers; `onRemoved` is told of every removed volume that waits for being wiped. */
+export function createDrivers(config: Config, log: Logger, onRemoved?: () => void): Drivers {
   const runner = createRunner({
     path: config.program_path,
     onFinished: (call) => log.debug(call, 'program'),
@@ -88,7 +90,7 @@ export function createDrivers(config: Config, log: Logger): Drivers {
   const passwords = createPasswords(config, runner, file_locks);
   const xen = {
     hypervisor: createXl({ runner }),
-    disks: { lvm: createLvm({ runner, config }), vbd: createDiskFiles({ runner, config }) },
+    disks: { lvm: createLvm({ runner, config, onRemoved }), vbd: createDiskFiles({ runner, config }) },
     guests: createGuestConfigs({ config }),
     locks: createVpsLocks({ run_dir: config.run_dir, locks: file_locks }),
   };
@@ -192,7 +194,8 @@ export interface Agent {
  */
 export async function startAgent({ config, config_file, log }: AppOptions & { log: Logger }): Promise<Agent> {
   await makeFolders(config);
-  const drivers = createDrivers(config, log);
+  const drivers = createDrivers(config, log, () => void wiper.run());
+  const wiper = createWiper({ removed: createLvmRemoved({ runner: drivers.runner, config }), log });
   const { etc_dir, cert_passphrase: passphrase } = config;
   const made = await ensureCertificate({
     etc_dir,
@@ -242,6 +245,7 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
   const tidy = async () => {
     await keeper.tidy().catch(warn('old systems cannot be looked after now'));
     await tidyBases().catch(warn('volumes of bases cannot be looked after now'));
+    void wiper.run();
   };
   const tidying = createSchedule(HOURLY, tidy, log);
   await tidying.start();
@@ -268,6 +272,7 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
       await trimming.stop();
       await bases.stop();
       await samples.stop();
+      await wiper.stop();
       log.info('stopped');
     },
   };

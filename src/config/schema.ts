@@ -139,6 +139,12 @@ export const configSchema = z.strictObject({
     0,
     24 * 365,
   ),
+  wipe_removed_disks: z
+    .enum(['no', 'yes'])
+    .default('no')
+    .describe(
+      'Whether removed volumes are overwritten with zeroes, slowly, before their room is given to others: no or yes. In a thin pool it is not needed.',
+    ),
   GATEWAY: address('Gateway of VPSes whose panel sends none.'),
   NETMASK: address('Netmask of addresses that come without one.'),
   BROADCAST: address('Broadcast address of addresses that come without one.'),

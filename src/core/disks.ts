@@ -59,6 +59,19 @@ export interface BaseVolumes {
   removeUnfinished(name: string): Promise<void>;
 }
 
+/** A disk that was removed and still holds what was written to it. */
+export interface RemovedDisk {
+  readonly name: string;
+  readonly size_bytes: number;
+}
+
+/** The removed disks that wait for being overwritten (wipe_removed_disks). Errors: `no_volume_group`, `program_*`. */
+export interface RemovedDisks {
+  list(): Promise<readonly RemovedDisk[]>;
+  /** Overwrites one with zeroes and takes it away; a call that was cut off is made again. */
+  wipe(disk: RemovedDisk, signal: AbortSignal): Promise<void>;
+}
+
 /** The root disks that are there. */
 export type RootDisks = Readonly<Partial<Record<RootRole, RootDisk>>>;
 

@@ -1,6 +1,9 @@
 import { AgentError } from '../core/errors.ts';
 import { LVM_NAME, type Volume, type VolumeGroup } from './lvm-group.ts';
 
+/** What the name of a removed volume begins with until it is wiped; no VPS's disk is ever called so. */
+export const REMOVED = 'dtc-xen-removed.';
+
 const MIB = 1024 * 1024;
 /** Above this, a pool's metadata may be full before the volumes that are made now are written (lvmthin(7)). */
 const METADATA_LIMIT_PERCENT = 90;
@@ -11,6 +14,8 @@ export interface Place {
   readonly told: string;
   /** The pool; undefined: the volume group itself. */
   readonly pool: Volume | undefined;
+  /** What comes free when removed volumes are wiped. */
+  readonly waiting_bytes: number;
   /** Room for more volumes. In a pool, every thin volume counts with all that it can come to hold. */
   readonly free_bytes: number;
 }
@@ -34,7 +39,13 @@ export function findPlace(
   pool_name: string,
 ): Place {
   if (pool_name === '') {
-    return { told: `volume group ${group.name}`, pool: undefined, free_bytes: group.free_bytes };
+    const waiting_bytes = [...volumes.values()]
+      .filter(({ name }) => name.startsWith(REMOVED))
+      .reduce((sum, { size_bytes }) => sum + size_bytes, 0);
+    return {
+      ...{ told: `volume group ${group.name}`, pool: undefined },
+      ...{ free_bytes: group.free_bytes, waiting_bytes },
+    };
   }
   const found = LVM_NAME.test(pool_name) ? volumes.get(pool_name) : undefined;
   if (!found || !isPool(found)) {
@@ -49,7 +60,7 @@ export function findPlace(
     );
   }
   const free_bytes = Math.max(0, found.size_bytes - promised_bytes(volumes, pool_name));
-  return { told: `thin pool ${group.name}/${pool_name}`, pool: found, free_bytes };
+  return { told: `thin pool ${group.name}/${pool_name}`, pool: found, free_bytes, waiting_bytes: 0 };
 }
 
 /**
@@ -82,8 +93,16 @@ export function requireFit({ pool, told }: Place, group: string): void {
 }
 
 /** Refuses what a place has no room for. Error: `no_space`; `what` is as in "xen01: its disks need". */
-export function requireRoom({ told, free_bytes }: Place, needed_bytes: number, what: string): void {
+export function requireRoom(
+  { told, free_bytes, waiting_bytes }: Place,
+  needed_bytes: number,
+  what: string,
+): void {
   if (needed_bytes <= free_bytes) return;
   const [needed_mb, free_mb] = [Math.ceil(needed_bytes / MIB), Math.floor(free_bytes / MIB)];
-  throw new AgentError('no_space', `${what} ${needed_mb} MB, and ${told} has ${free_mb} MB free.`);
+  const more =
+    waiting_bytes === 0
+      ? ''
+      : `, and ${Math.floor(waiting_bytes / MIB)} MB more when removed disks are wiped`;
+  throw new AgentError('no_space', `${what} ${needed_mb} MB, and ${told} has ${free_mb} MB free${more}.`);
 }

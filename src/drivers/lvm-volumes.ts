@@ -7,13 +7,18 @@ import { whenSettled } from '../core/when-settled.ts';
 import { createFileLocks } from './flock.ts';
 import { disksBelow, flushDisks } from './flush-disks.ts';
 import { createLvmReports, type LvmReports, type Volume, type VolumeGroup } from './lvm-group.ts';
-import { findPlace, type Place, requireFit } from './lvm-place.ts';
+import { findPlace, type Place, REMOVED, requireFit } from './lvm-place.ts';
 import { lastWords } from './run.ts';
 
 /** What the LVM drivers need; the times are for tests. */
 export interface LvmOptions {
   readonly runner: Runner;
-  readonly config: Pick<Config, 'provisioning_volgroup' | 'provisioning_thinpool' | 'dev_dir' | 'run_dir'>;
+  readonly config: Pick<
+    Config,
+    'provisioning_volgroup' | 'provisioning_thinpool' | 'wipe_removed_disks' | 'dev_dir' | 'run_dir'
+  >;
+  /** Told of every removed volume that waits for being wiped. */
+  readonly onRemoved?: (() => void) | undefined;
   readonly ask_timeout_ms?: number;
   readonly change_timeout_ms?: number;
 }
@@ -36,8 +41,10 @@ export interface LvmVolumes extends LvmReports {
   copy(view: LvmView, origin: string, name: string, size_bytes: number): Promise<void>;
   /** Refuses where something holds the volume open, or what LVM would delete along with it hangs on it. */
   requireRemovable(group: string, there: ReadonlyMap<string, Volume>, name: string): void;
-  /** Deletes a volume; gone already is fine. */
+  /** Takes a volume away; gone already is fine. With wipe_removed_disks it waits for that under another name. */
   remove(group: string, name: string): Promise<void>;
+  /** The same for one that holds nobody's data any more, or none yet: its room is free at once. */
+  removeAtOnce(group: string, name: string): Promise<void>;
   /** Renames a volume. Before `flush`, a power cut may take that back. */
   rename(group: string, from: string, to: string): Promise<void>;
   /** Has what LVM wrote of these volumes on the disks below them. */
@@ -61,6 +68,7 @@ const hangsOn = (snapshot: Volume, origin: Volume) =>
 export function createLvmVolumes({
   runner,
   config,
+  onRemoved,
   ask_timeout_ms = 30_000,
   change_timeout_ms = 90_000,
 }: LvmOptions): LvmVolumes {
@@ -82,6 +90,24 @@ export function createLvmVolumes({
         ? 'disks_exist'
         : 'program_failed';
     throw failed(kind, `${name}: lvcreate`, made);
+  }
+
+  /** A volume that nothing holds; undefined where it is not there. */
+  async function removable(group: string, name: string): Promise<Volume | undefined> {
+    const there = await volumes.atRest(group, [name]);
+    volumes.requireRemovable(group, there, name);
+    return there.get(name);
+  }
+
+  async function lvremove(group: string, name: string): Promise<void> {
+    const disks = await disksOf(group, name);
+    const removed = await run('lvremove', ['-y', `${group}/${name}`]);
+    const why = lastWords(removed);
+    if (removed.exit_code === 0 || /Failed to find logical volume/.test(why))
+      return flushDisks(`${name}: lvremove`, disks);
+    if (/in use\.?$/.test(why))
+      throw inUse(group, name, 'something on the node holds it open; see lsof or findmnt');
+    throw failed('program_failed', `${name}: lvremove`, removed);
   }
 
   const volumes: LvmVolumes = {
@@ -152,17 +178,18 @@ export function createLvmVolumes({
     },
 
     async remove(group, name) {
-      const there = await volumes.atRest(group, [name]);
-      if (!there.has(name)) return;
-      volumes.requireRemovable(group, there, name);
-      const disks = await disksOf(group, name);
-      const removed = await run('lvremove', ['-y', `${group}/${name}`]);
-      const why = lastWords(removed);
-      if (removed.exit_code === 0 || /Failed to find logical volume/.test(why))
-        return flushDisks(`${name}: lvremove`, disks);
-      if (/in use\.?$/.test(why))
-        throw inUse(group, name, 'something on the node holds it open; see lsof or findmnt');
-      throw failed('program_failed', `${name}: lvremove`, removed);
+      const volume = await removable(group, name);
+      if (!volume) return;
+      // A pool gives nobody what was on its blocks: it zeroes them (requireFit).
+      if (config.wipe_removed_disks === 'no' || volume.pool !== '') return lvremove(group, name);
+      const waiting = `${REMOVED}${name}.${volume.uuid}`;
+      await volumes.rename(group, name, waiting);
+      await volumes.flush(group, [waiting]);
+      onRemoved?.();
+    },
+
+    async removeAtOnce(group, name) {
+      if (await removable(group, name)) await lvremove(group, name);
     },
 
     async rename(group, from, to) {

@@ -29,7 +29,7 @@ export function createLvm(options: LvmOptions): DiskStore {
   async function takeBack(group: string, made: readonly string[], failure: AgentError): Promise<AgentError> {
     for (const name of made) {
       try {
-        await lvm.remove(group, name);
+        await lvm.removeAtOnce(group, name);
       } catch (error) {
         if (!(error instanceof AgentError)) throw error;
         const message = `${failure.message.replace(/\.$/, '')}; and ${group}/${name} is left over: ${error.message}`;
@@ -101,7 +101,8 @@ export function createLvm(options: LvmOptions): DiskStore {
       for (const role of ROOT_ROLES) {
         const volume = there.get(rootName(vps, role));
         if (!volume) continue;
-        const frees_room = volume.pool === config.provisioning_thinpool;
+        const is_wiped = config.wipe_removed_disks === 'yes' && volume.pool === '';
+        const frees_room = volume.pool === config.provisioning_thinpool && !is_wiped;
         found[role] = { ...diskOf(group, volume), identity: volume.uuid, frees_room };
       }
       return found;

@@ -13,11 +13,12 @@ beforeEach(() => {
 });
 afterEach(() => programs.cleanup());
 
+const CONFIG = {
+  ...{ provisioning_volgroup: '', provisioning_thinpool: '', wipe_removed_disks: 'no' as const },
+  ...{ dev_dir: '/dev', run_dir: '/nowhere' },
+};
 const lvm = (provisioning_volgroup = '') =>
-  createLvm({
-    runner: programs.runner,
-    config: { provisioning_volgroup, provisioning_thinpool: '', dev_dir: '/dev', run_dir: '/nowhere' },
-  });
+  createLvm({ runner: programs.runner, config: { ...CONFIG, provisioning_volgroup } });
 
 const report = (kind: 'lv' | 'vg', rows: readonly object[]) =>
   JSON.stringify({ report: [{ [kind]: rows }], log: [] });
@@ -187,10 +188,7 @@ it('tells nonsense, failures and absence of LVM', async () => {
     message: 'vgs failed (exit code 5): /dev/mapper/control: open failed: Permission denied',
   });
   const bare = createSmallPrograms('');
-  const none = createLvm({
-    runner: bare.runner,
-    config: { provisioning_volgroup: '', provisioning_thinpool: '', dev_dir: '/dev', run_dir: '/nowhere' },
-  });
+  const none = createLvm({ runner: bare.runner, config: CONFIG });
   await expect(none.free_mib()).rejects.toMatchObject({ code: 'program_missing' });
   bare.cleanup();
 });

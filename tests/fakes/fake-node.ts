@@ -17,7 +17,17 @@ import { type FakeDomain, replaceFile, withLock, withState } from './lib/store.m
 import { cpuSeconds, shutOff, stateLetters, TIMING, type Timing } from './lib/world.mjs';
 
 const LIB = resolve(import.meta.dirname, 'lib');
-const PROGRAMS = ['xl', 'lvs', 'vgs', 'lvcreate', 'lvremove', 'lvrename', 'lvextend', 'lvchange'] as const;
+const PROGRAMS = [
+  'xl',
+  'lvs',
+  'vgs',
+  'lvcreate',
+  'lvremove',
+  'lvrename',
+  'lvextend',
+  'lvchange',
+  'blkdiscard',
+] as const;
 const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** What a {@link FakeNode} is made of; sizes in MiB. */

@@ -9,6 +9,7 @@ import { describeBaseVolumes } from '../contract/drivers/base-volumes.contract.t
 import { describeDiskStore } from '../contract/drivers/disk-store.contract.ts';
 import { openFakeNode, openFakeThinNode } from '../contract/drivers/fake-driver-node.ts';
 import { describeHypervisor } from '../contract/drivers/hypervisor.contract.ts';
+import { describeRemovedDisks } from '../contract/drivers/removed-disks.contract.ts';
 import type { Outcome } from './contract/harness.ts';
 import { dom0 } from './node.ts';
 import { note } from './report.ts';
@@ -25,6 +26,7 @@ describe(ON_FAKE, () => {
   });
   describeDiskStore('a node', 'lvm', openFakeNode);
   describeDiskStore('a node', 'vbd', openFakeNode);
+  describeRemovedDisks('a node', openFakeNode);
   // A change in a thin pool takes seconds in an emulated machine: these take minutes.
   if (process.env['XEN_TEST_LONG']) {
     describeDiskStore('a node', 'lvm-thin', openFakeThinNode);

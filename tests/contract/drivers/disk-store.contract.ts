@@ -118,6 +118,7 @@ export function describeDiskStore(
         await disks.renameRoot(vps, 'current', 'old');
         expect((await disks.find(vps)).root).toBeUndefined();
         await disks.renameRoot(vps, 'new', 'current');
+        await disks.flush(vps);
         const after = await disks.roots(vps);
         expect([after.current?.identity, after.old?.identity]).toEqual([
           before.new?.identity,

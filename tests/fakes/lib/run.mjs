@@ -14,6 +14,7 @@ const MODULES = {
   lvrename: './lvm.mjs',
   lvextend: './lvm.mjs',
   lvchange: './lvm.mjs',
+  blkdiscard: './blkdiscard.mjs',
 };
 
 const only_faults = process.argv[2] === '--only-faults';

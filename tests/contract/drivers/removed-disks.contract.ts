@@ -1,0 +1,134 @@
+import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { DiskStore, RemovedDisks } from '../../../src/core/ports.ts';
+import { parseVpsId, type VpsId } from '../../../src/core/vps.ts';
+import { createLvm } from '../../../src/drivers/lvm.ts';
+import { createLvmRemoved } from '../../../src/drivers/lvm-removed.ts';
+import type { DriverNode } from './driver-node.ts';
+
+const vps = parseVpsId('xen93') as VpsId;
+const SIZES = { root_mb: 80, swap_mb: 8 };
+const SECRET = 'what the last customer wrote';
+/** Behind what LVM itself wipes at a new volume's front. */
+const AT = 32 * 1024;
+
+function write(path: string): void {
+  const disk = openSync(path, 'r+');
+  writeSync(disk, SECRET, AT);
+  fsyncSync(disk);
+  closeSync(disk);
+}
+
+function read(path: string): string {
+  const [disk, found] = [openSync(path, 'r'), Buffer.alloc(SECRET.length)];
+  readSync(disk, found, 0, found.length, AT);
+  closeSync(disk);
+  return found.toString();
+}
+
+/** What removed volumes of a node must do where they are to be wiped. */
+export function describeRemovedDisks(name: string, open: () => Promise<DriverNode>): void {
+  describe(`removed disks on ${name}`, () => {
+    const never = new AbortController().signal;
+    let node: DriverNode;
+    let removed: RemovedDisks;
+    let kept: DiskStore;
+    let wiped: DiskStore;
+    let told = 0;
+    beforeAll(async () => {
+      node = await open();
+      const { runner, config } = node;
+      const wiping = { ...config, wipe_removed_disks: 'yes' as const };
+      kept = createLvm({ runner, config });
+      wiped = createLvm({ runner, config: wiping, onRemoved: () => (told += 1) });
+      removed = createLvmRemoved({ runner, config: wiping, rest: 0 });
+    });
+    const wipeAll = async () => {
+      for (const disk of await removed.list()) await removed.wipe(disk, never);
+    };
+    afterEach(async () => {
+      await kept.remove(vps);
+      await wipeAll();
+    });
+    afterAll(() => node.cleanup());
+
+    const rootPath = async () => (await kept.find(vps)).root?.path ?? '';
+    const made = async () => {
+      await kept.create(vps, SIZES);
+      return rootPath();
+    };
+
+    it('hand on what was written to them, where they are not wiped', async () => {
+      write(await made());
+      await kept.remove(vps);
+      expect(await removed.list()).toEqual([]);
+      expect(read(await made())).toBe(SECRET);
+    });
+
+    it('are nobody’s disks any more, and give their room back when they are overwritten', async () => {
+      const before = await kept.free_mib();
+      write(await made());
+      told = 0;
+      await wiped.remove(vps);
+      expect(told).toBe(2);
+      expect(await kept.find(vps)).toMatchObject({ root: undefined, swap: undefined });
+      expect(await kept.roots(vps)).toEqual({});
+      const waiting = await removed.list();
+      expect(waiting.map(({ name }) => name.replace(/[^.]*$/, ''))).toEqual([
+        'dtc-xen-removed.xen93.',
+        'dtc-xen-removed.xen93swap.',
+      ]);
+      expect(before - (await kept.free_mib())).toBe(88);
+      await expect(kept.create(vps, { root_mb: before, swap_mb: 4 })).rejects.toMatchObject({
+        code: 'no_space',
+        message: expect.stringMatching(/ MB free, and 88 MB more when removed disks are wiped\.$/),
+      });
+      await wipeAll();
+      expect(await removed.list()).toEqual([]);
+      expect(await kept.free_mib()).toBe(before);
+      expect(read(await made())).toBe('\0'.repeat(SECRET.length));
+    });
+
+    it('have names of their own, though a VPS of the same name has gone before', async () => {
+      await made();
+      await wiped.remove(vps);
+      await made();
+      await wiped.remove(vps);
+      expect(new Set((await removed.list()).map(({ name }) => name)).size).toBe(4);
+    });
+
+    it('that another program has open are not overwritten', async () => {
+      await made();
+      await wiped.remove(vps);
+      const [disk] = await removed.list();
+      const path = `${node.config.dev_dir}/${node.volume_group}/${disk?.name}`;
+      const args = ['--find', '--show', '--', path];
+      const call = (label: string, words: readonly string[]) =>
+        node.runner.check({ label, program: 'losetup', args: words, timeout_ms: 30_000 });
+      const loop = (await call('losetup', args)).stdout.trim();
+      try {
+        await expect(removed.wipe(disk as never, never)).rejects.toMatchObject({ code: 'disks_in_use' });
+      } finally {
+        await call('losetup', ['--detach', loop]);
+      }
+      expect(await removed.list()).toHaveLength(2);
+    });
+
+    it('whose wiping was cut off are there still', async () => {
+      await made();
+      await wiped.remove(vps);
+      const [disk] = await removed.list();
+      await expect(removed.wipe(disk as never, AbortSignal.abort())).rejects.toThrow(/abort/i);
+      expect(await removed.list()).toHaveLength(2);
+    });
+
+    it('are no names of others: a disk of a VPS is refused', async () => {
+      await made();
+      const size_bytes = 4096;
+      await expect(removed.wipe({ name: 'xen93', size_bytes }, never)).rejects.toThrow(
+        /not a volume that was removed/,
+      );
+      expect((await kept.find(vps)).root).toBeDefined();
+    });
+  });
+}
