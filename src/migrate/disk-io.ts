@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { AgentError } from '../core/errors.ts';
 import type { Runner } from '../core/runner.ts';
 import { BLOCK_BYTES } from './wire.ts';
@@ -29,6 +29,21 @@ async function withDisk<T>(path: string, flags: number, work: (disk: FileHandle)
   } finally {
     await disk?.close();
   }
+}
+
+/** The sectors that were written to a block device since it was made: a field of its statistics in sysfs (kernel, block/stat). */
+const SECTORS_WRITTEN = 6;
+
+/** A word that is another one after anything was written to a disk: a count for a volume, a time for an image file. */
+export async function writeMark(path: string): Promise<string> {
+  const there = await stat(path, { bigint: true });
+  if (!there.isBlockDevice()) return `changed at ${there.mtimeNs}`;
+  const [major, minor] = [
+    (there.rdev >> 8n) & 0xfffn,
+    (there.rdev & 0xffn) | ((there.rdev >> 12n) & 0xfff00n),
+  ];
+  const counters = await readFile(`/sys/dev/block/${major}:${minor}/stat`, 'utf8');
+  return `${counters.trim().split(/\s+/)[SECTORS_WRITTEN]} sectors written`;
 }
 
 /** Reads exactly so many bytes; fewer where the disk ends. */

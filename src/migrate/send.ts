@@ -8,10 +8,10 @@ import type { Runner } from '../core/runner.ts';
 import type { UnderLock } from '../core/under-lock.ts';
 import type { VpsId } from '../core/vps.ts';
 import { type BothDisks, requireBothDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
-import { isZero, readDisk } from './disk-io.ts';
+import { isZero, readDisk, writeMark } from './disk-io.ts';
 import { describeGuest } from './guest-config.ts';
 import { connect, type Peer, Refusal } from './peer.ts';
-import { type Header, PROTOCOL, ROLES, ZEROS_BYTES } from './wire.ts';
+import { type Header, PROTOCOL, ROLES, type Role, ZEROS_BYTES } from './wire.ts';
 
 const MB = 1024 * 1024;
 const CANNOT = 'cannot be moved';
@@ -29,6 +29,8 @@ export interface SenderOptions {
 /** A stopped VPS, as it is sent. */
 interface Found {
   readonly disks: BothDisks;
+  /** What tells whether they were written to since ({@link writeMark}). */
+  readonly marks: Readonly<Record<Role, string>>;
   readonly config: GuestFile;
   readonly header: Header;
   /** Paths in its configuration that are not its own disks. */
@@ -49,6 +51,7 @@ async function look({ ports, node_name }: SenderOptions, vps: VpsId): Promise<Fo
   await requireStopped(ports.hypervisor, vps, CANNOT);
   const disks = await requireBothDisks(ports.disks, vps, undefined, CANNOT);
   await requireUnused(ports.disks[disks.type], vps, CANNOT, disks);
+  const marks = { root: await writeMark(disks.root.path), swap: await writeMark(disks.swap.path) };
   const config = await ports.guests.read(vps);
   if (!config) {
     throw new AgentError('vps_not_installed', `${vps.name} ${CANNOT}: it has no configuration in /etc/xen.`);
@@ -76,7 +79,7 @@ async function look({ ports, node_name }: SenderOptions, vps: VpsId): Promise<Fo
     config: { text: config.text, mode: config.mode },
   };
   const others = targets.filter((path) => ![...paths.root, ...paths.swap].includes(path));
-  return { disks, config, header, others };
+  return { disks, marks, config, header, others };
 }
 
 /** Sends a disk: zeros as their count. Returns its SHA-256, and how much of it was sent as it is. */
@@ -121,7 +124,7 @@ async function hand(
   peer: Peer,
   { guests, hypervisor, disks: stores }: SenderOptions['ports'],
   { vps, host, dest }: Move,
-  { disks, config, header, others }: Found,
+  { disks, marks, config, header, others }: Found,
   { onProgress, onWarning, onFate }: MoveWatch & { onFate(fate: Fate): void },
 ): Promise<string> {
   const as = dest.name === vps.name ? '' : ` as ${dest.name}`;
@@ -156,6 +159,14 @@ async function hand(
 
   await requireStopped(hypervisor, vps, CANNOT);
   await requireUnused(stores[disks.type], vps, CANNOT);
+  for (const role of ROLES) {
+    const { path } = disks[role];
+    if ((await writeMark(path)) === marks[role]) continue;
+    throw new AgentError(
+      'disks_in_use',
+      `${vps.name} ${CANNOT}: something wrote to ${path} while it was copied (a guest that was started and stopped by hand?); see to it, and try again.`,
+    );
+  }
   if (JSON.stringify(await guests.read(vps)) !== JSON.stringify(config)) {
     throw new AgentError('invalid_value', `${vps.name} ${CANNOT}: its configuration has changed meanwhile.`);
   }

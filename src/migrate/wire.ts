@@ -25,6 +25,8 @@ const HEAD_BYTES = 5;
 
 /** The two disks, in the order in which they travel. */
 export const ROLES = ['root', 'swap'] as const;
+/** One of a VPS's two disks. */
+export type Role = (typeof ROLES)[number];
 
 const size = z.number().int().min(1).max(SIZE_LIMIT_BYTES);
 const sum = z.string().regex(/^[0-9a-f]{64}$/);

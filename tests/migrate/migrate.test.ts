@@ -112,6 +112,22 @@ describe('nothing is done', () => {
     await there.fake.clearFaults();
   });
 
+  it('with one that was started, wrote, and was stopped again while it was copied', async () => {
+    const { here, there } = nodes;
+    await there.fake.setFault({ match: 'lvcreate xen10swap', mode: 'slow', delay_ms: 3_000 });
+    const moved = failing(['10', 'node2']);
+    await expect.poll(() => existsSync(there.volume('xen10')), { timeout: 20_000 }).toBe(true);
+    execFileSync(join(here.fake.bin, 'xl'), ['create', here.config('xen10')], { stdio: 'ignore' });
+    // What is there already: `failing` wants the disk to be as it was.
+    writeFileSync(here.volume('xen10'), readFileSync(here.volume('xen10')).subarray(0, 16), { flag: 'r+' });
+    execFileSync(join(here.fake.bin, 'xl'), ['destroy', 'xen10'], { stdio: 'ignore' });
+    expect(await moved).toMatch(
+      /something wrote to .*\/xen10 while it was copied .* xen10 here is as it was\.$/m,
+    );
+    expect(existsSync(there.config('xen10'))).toBe(false);
+    await there.fake.clearFaults();
+  });
+
   it('with one that is not there, or not whole', async () => {
     expect(await failing(['12', 'node2'])).toContain('xen12 has no disks');
     await nodes.here.run('dtc_setup_vps_disk', '12', '8', '4');
