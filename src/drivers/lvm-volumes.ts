@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
@@ -8,6 +8,7 @@ import { createFileLocks } from './flock.ts';
 import { disksBelow, flushDisks } from './flush-disks.ts';
 import { createLvmReports, type LvmReports, type Volume, type VolumeGroup } from './lvm-group.ts';
 import { findPlace, type Place, REMOVED, requireFit } from './lvm-place.ts';
+import { unlessMissing } from './missing.ts';
 import { lastWords } from './run.ts';
 
 /** What the LVM drivers need; the times are for tests. */
@@ -78,7 +79,15 @@ export function createLvmVolumes({
   const inUse = (group: string, name: string, what: string) =>
     new AgentError('disks_in_use', `${group}/${name} was not removed: ${what}.`);
 
-  const disksOf = (group: string, name: string) => disksBelow(join(config.dev_dir, group, name));
+  /** The disks that LVM notes a change of a volume on: those below it, or, of one that is not active, below the others. */
+  async function disksOf(group: string, name: string): Promise<string[]> {
+    const folder = join(config.dev_dir, group);
+    const own = await disksBelow(join(folder, name));
+    if (own.length > 0) return own;
+    const others = await unlessMissing(readdir(folder), []);
+    const below = await Promise.all(others.map((other) => disksBelow(join(folder, other))));
+    return [...new Set(below.flat())];
+  }
 
   async function lvcreate(group: string, name: string, args: readonly string[]): Promise<void> {
     const made = await run('lvcreate', args);

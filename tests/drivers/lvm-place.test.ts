@@ -18,7 +18,10 @@ const there = (...volumes: Volume[]) => new Map(volumes.map((each) => [each.name
 describe('the place of new volumes', () => {
   it('is the volume group without a pool', () => {
     const place = findPlace(group, there(pool(), thin('xen01')), '');
-    expect(place).toEqual({ told: 'volume group vg0', pool: undefined, free_bytes: 5 * GIB });
+    expect(place).toEqual({
+      ...{ told: 'volume group vg0', pool: undefined },
+      ...{ free_bytes: 5 * GIB, waiting_bytes: 0 },
+    });
     requireFit(place, 'vg0');
   });
 

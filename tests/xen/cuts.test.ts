@@ -4,7 +4,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { inOrder } from './in-order.ts';
-import { consoleCount, consoleShows, dom0, dom0Succeeds, jobEnd, modern, until } from './node.ts';
+import {
+  consoleCount,
+  consoleShows,
+  dom0,
+  dom0Succeeds,
+  jobEnd,
+  modern,
+  requireBootOrder,
+  until,
+} from './node.ts';
 import { note } from './report.ts';
 
 const LAB = join(import.meta.dirname, 'lab/lab');
@@ -110,6 +119,7 @@ async function powerOn(): Promise<void> {
     (await dom0Succeeds('journalctl -b -u dtc-xen-agent | grep listening')) ? true : undefined,
   );
   await dom0('systemctl is-system-running --wait >/dev/null || true');
+  await requireBootOrder();
 }
 
 /** A system before its reinstall: it has booted, and does not start with the node. */

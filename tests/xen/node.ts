@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { expect } from 'vitest';
 import { type AgentClient, createAgentClient } from '../../src/client/agent-client.ts';
 
 const run = promisify(execFile);
@@ -73,6 +74,36 @@ export async function until<T>(what: string, limit_s: number, ask: () => Promise
     if (answer !== undefined) return answer;
   }
   throw new Error(`${what}: not within ${limit_s} s.`);
+}
+
+/** Changes the agent's configuration by a command in dom0, and starts it again. */
+export async function reconfigure(command: string): Promise<void> {
+  await dom0(`${command} && systemctl restart dtc-xen-agent`);
+  await until('the agent', 90, () =>
+    modern('getFreeSpace').then(
+      (answer) => answer,
+      () => undefined,
+    ),
+  );
+}
+
+/**
+ * Makes sure of the order of this boot: Xen's daemons are there, then the agent's conditions are looked at, it is ready, and
+ * only then guests with an autostart link are begun with.
+ */
+export async function requireBootOrder(): Promise<void> {
+  const asked = [
+    ['ActiveEnterTimestampMonotonic', 'xen.service'],
+    ['ConditionTimestampMonotonic', 'dtc-xen-agent.service'],
+    ['ActiveEnterTimestampMonotonic', 'dtc-xen-agent.service'],
+    ['InactiveExitTimestampMonotonic', 'xendomains.service'],
+  ];
+  const shown = await dom0(
+    asked.map(([property, unit]) => `systemctl show -p ${property} --value ${unit}`).join('; '),
+  );
+  const times = shown.split('\n').map(Number);
+  expect(times.every((time) => time > 0)).toBe(true);
+  expect(times, 'xen.service, the agent, xendomains.service').toEqual([...times].sort((a, b) => a - b));
 }
 
 /** Xen's own word on a domain: its id, or undefined where there is none. */

@@ -3,7 +3,18 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { inOrder } from './in-order.ts';
-import { consoleShows, dom0, dom0Succeeds, domid, install, jobEnd, modern, panel, until } from './node.ts';
+import {
+  consoleShows,
+  dom0,
+  dom0Succeeds,
+  domid,
+  install,
+  jobEnd,
+  modern,
+  panel,
+  requireBootOrder,
+  until,
+} from './node.ts';
 
 const LAB = join(import.meta.dirname, 'lab/lab');
 const UP = 'bare guest is up';
@@ -63,6 +74,8 @@ describe('the node goes wrong', () => {
     await until('an answer of the agent', 120, async () =>
       (await dom0Succeeds('journalctl -b -u dtc-xen-agent | grep listening')) ? true : undefined,
     );
+    await dom0('systemctl is-system-running --wait >/dev/null || true');
+    await requireBootOrder();
     expect(await jobEnd('xen08', 60)).toMatchObject({
       kind: 'reinstall',
       state: 'failed',

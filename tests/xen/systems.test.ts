@@ -1,7 +1,17 @@
 // The old system and the new one of a VPS that is reinstalled.
 import { expect, it } from 'vitest';
 import { inOrder } from './in-order.ts';
-import { consoleCount, consoleShows, dom0, install, jobEnd, modern } from './node.ts';
+import {
+  consoleCount,
+  consoleShows,
+  dom0,
+  dom0Succeeds,
+  install,
+  jobEnd,
+  modern,
+  reconfigure,
+  until,
+} from './node.ts';
 
 const vpsname = 'xen05';
 const ROOT = `/dev/vg0/${vpsname}`;
@@ -84,4 +94,31 @@ it('dtc-xen_migrate: over ssh to this node itself, under another name: the same 
   await modern('destroyVPS', { vpsname: moved });
   expect(await modern('killVPS', { vpsname: moved, imagetype: 'lvm' })).toBeDefined();
   expect(await dom0(`sha256sum <${ROOT}; sha256sum <${ROOT}swap`)).toBe(sums);
+});
+
+it('wipe_removed_disks: what killVPS leaves is overwritten by the daemon in its sandbox; without, the next volume has it', async () => {
+  const next = { vpsname: 'xen16', imagetype: 'lvm' };
+  const secret = 'what the last customer wrote';
+  const at = 'bs=1 seek=32768 skip=32768 count=28 status=none';
+  const make = () => modern('setupLVMDisks', { ...next, hddsize: 64, swapsize: 16 });
+  const write = () =>
+    dom0(`printf '${secret}' | dd of=/dev/vg0/xen16 ${at.replace('skip=32768', '')} conv=fsync`);
+  const isThere = () =>
+    dom0Succeeds(`dd if=/dev/vg0/xen16 ${at.replace('seek=32768', '')} | grep -q -F '${secret}'`);
+
+  await make();
+  await write();
+  await modern('killVPS', next);
+  await make();
+  expect(await isThere()).toBe(true);
+
+  await reconfigure('echo wipe_removed_disks=yes | dtc-xen-agent config set');
+  await modern('killVPS', next);
+  await until('the end of the wiping', 120, async () =>
+    (await dom0Succeeds('ls /dev/vg0/dtc-xen-removed.*')) ? undefined : true,
+  );
+  await make();
+  expect(await isThere()).toBe(false);
+  await reconfigure('echo wipe_removed_disks=no | dtc-xen-agent config set');
+  await modern('killVPS', next);
 });

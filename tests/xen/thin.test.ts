@@ -3,11 +3,11 @@ import os from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeMeasured } from '../../scripts/dev/measured.ts';
 import { inOrder } from './in-order.ts';
-import { Console, consoleShows, dom0, dom0Succeeds, jobEnd, modern, until } from './node.ts';
+import { Console, consoleShows, dom0, dom0Succeeds, jobEnd, modern, reconfigure } from './node.ts';
 import { note as print } from './report.ts';
 
 const vpsname = 'xen07';
-const [POOL, CONF] = ['thin', '/etc/dtc-xen/dtc-xen.conf'];
+const POOL = 'thin';
 const ORDER = { vpsname, ostype: 'image-trixie', ramsize: 256, password: 'a thin one', nics: '10.0.2.107' };
 
 interface Step {
@@ -23,27 +23,14 @@ const note = (what: string, figure: string) => {
 };
 const seconds = (from: string, to: string) => (Date.parse(to) - Date.parse(from)) / 1000;
 
-const restart = async () => {
-  await dom0('systemctl restart dtc-xen-agent');
-  await until('the agent', 90, () =>
-    modern('getFreeSpace').then(
-      (answer) => answer,
-      () => undefined,
-    ),
-  );
-};
-
 beforeAll(async () => {
   await dom0(`modprobe dm-thin-pool; lvcreate -qq -y --type thin-pool -L 6G -n ${POOL} vg0`);
-  await dom0(`cp ${CONF} ${CONF}.before; echo provisioning_thinpool=${POOL} >>${CONF}`);
-  await restart();
+  await reconfigure(`echo provisioning_thinpool=${POOL} | dtc-xen-agent config set`);
 });
 afterAll(async () => {
-  await dom0(
-    `mv ${CONF}.before ${CONF}; xl destroy ${vpsname} 2>/dev/null; lvremove -qq -y vg0/${POOL}; true`,
-  );
+  await dom0(`xl destroy ${vpsname} 2>/dev/null; lvremove -qq -y vg0/${POOL}; true`);
   await dom0(`rm -f /etc/xen/${vpsname} /etc/xen/auto/${vpsname}`);
-  await restart();
+  await reconfigure('echo provisioning_thinpool= | dtc-xen-agent config set');
   if (!process.env['XEN_WRITE']) return;
   const day = new Date().toISOString().slice(0, 10);
   const load = `${os.cpus().length} CPUs, load ${os.loadavg()[0]?.toFixed(1)}`;
