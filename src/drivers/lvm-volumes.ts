@@ -79,14 +79,15 @@ export function createLvmVolumes({
   const inUse = (group: string, name: string, what: string) =>
     new AgentError('disks_in_use', `${group}/${name} was not removed: ${what}.`);
 
-  /** The disks that LVM notes a change of a volume on: those below it, or, of one that is not active, below the others. */
-  async function disksOf(group: string, name: string): Promise<string[]> {
+  /** The disks that LVM notes a change of volumes on: those below them, or, where none is active, below the group's others. */
+  async function disksOf(group: string, ...names: readonly string[]): Promise<string[]> {
     const folder = join(config.dev_dir, group);
-    const own = await disksBelow(join(folder, name));
-    if (own.length > 0) return own;
-    const others = await unlessMissing(readdir(folder), []);
-    const below = await Promise.all(others.map((other) => disksBelow(join(folder, other))));
-    return [...new Set(below.flat())];
+    const below = async (volumes: readonly string[]) => {
+      const disks = await Promise.all(volumes.map((name) => disksBelow(join(folder, name))));
+      return [...new Set(disks.flat())];
+    };
+    const own = await below(names);
+    return own.length > 0 ? own : below(await unlessMissing(readdir(folder), []));
   }
 
   async function lvcreate(group: string, name: string, args: readonly string[]): Promise<void> {
@@ -189,8 +190,9 @@ export function createLvmVolumes({
     async remove(group, name) {
       const volume = await removable(group, name);
       if (!volume) return;
-      // A pool gives nobody what was on its blocks: it zeroes them (requireFit).
-      if (config.wipe_removed_disks === 'no' || volume.pool !== '') return lvremove(group, name);
+      // A pool gives nobody what was on its blocks: it zeroes them (requireFit). To overwrite a snapshot would fill it.
+      const can_wipe = volume.pool === '' && volume.origin === '';
+      if (config.wipe_removed_disks === 'no' || !can_wipe) return lvremove(group, name);
       const waiting = `${REMOVED}${name}.${volume.uuid}`;
       await volumes.rename(group, name, waiting);
       await volumes.flush(group, [waiting]);
@@ -208,8 +210,7 @@ export function createLvmVolumes({
     },
 
     async flush(group, names) {
-      const disks = await Promise.all(names.map((name) => disksOf(group, name)));
-      await flushDisks(`${names[0]}: its change`, [...new Set(disks.flat())]);
+      await flushDisks(`${names[0]}: its change`, await disksOf(group, ...names));
     },
 
     async change(args, name) {
