@@ -39,7 +39,7 @@ export function createWiper({ removed, log }: WiperOptions): Wiper {
         await removed.wipe(disk, signal);
       } catch (thrown) {
         if (signal.aborted) return;
-        warn(`${disk.name} was not wiped`, thrown);
+        warn(`${disk.name} was not wiped, which is tried again within the hour`, thrown);
         failed.add(disk.name);
         continue;
       }

@@ -45,7 +45,9 @@ describe('removed disks', () => {
     const wiper = createWiper({ removed: disks(), log });
     await wiper.run();
     expect(left()).toEqual(['a']);
-    expect(told).toContain('dtc-xen-removed.a was not wiped: blkdiscard failed (exit code 1).');
+    expect(told).toContain(
+      'dtc-xen-removed.a was not wiped, which is tried again within the hour: blkdiscard failed (exit code 1).',
+    );
     broken.clear();
     await wiper.run();
     expect(left()).toEqual([]);
