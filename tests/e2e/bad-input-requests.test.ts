@@ -148,6 +148,15 @@ describe('a body of 50 MB', () => {
   /** Peak memory from here on (proc(5), clear_refs). */
   const forgetPeak = () => writeFileSync(`/proc/${site.daemon().pid}/clear_refs`, '5');
 
+  /** Sends as much of the 50 MB as the agent lets it. */
+  async function offer({ socket, closed }: Awaited<ReturnType<typeof open>>, chunk: string) {
+    for (let sent = 0; sent < 50 && !socket.destroyed; sent += 1) {
+      if (!socket.write(chunk)) {
+        await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), closed]);
+      }
+    }
+  }
+
   it.each([
     ['told beforehand', 'Content-Length: 52428800', MEGABYTE],
     ['in chunks', 'Transfer-Encoding: chunked', `100000\r\n${MEGABYTE}\r\n`],
@@ -155,29 +164,26 @@ describe('a body of 50 MB', () => {
     await agent.unchanged(async () => {
       forgetPeak();
       const before = memory('VmRSS');
-      const { socket, received, closed } = await open(head(0, header));
-      for (let sent = 0; sent < 50 && !socket.destroyed; sent += 1) {
-        if (!socket.write(chunk)) {
-          await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), closed]);
-        }
-      }
-      expect(await closed).toBeLessThan(5_000);
-      expect(received()).toMatch(/^HTTP\/1\.1 413 [\s\S]*\r\n\r\nrequest too large\n$/);
-      expect(socket.bytesWritten).toBeLessThan(50 * MIB);
+      const client = await open(head(0, header));
+      await offer(client, chunk);
+      expect(await client.closed).toBeLessThan(5_000);
+      expect(client.received()).toMatch(/^HTTP\/1\.1 413 [\s\S]*\r\n\r\nrequest too large\n$/);
+      expect(client.socket.bytesWritten).toBeLessThan(50 * MIB);
       expect(memory('VmHWM') - before).toBeLessThan(30);
     });
   });
 
-  it('ten at once cost no more', async () => {
+  // What has been thrown away stays in memory until V8's next collection, some 30 MB of it: 100 are far from that, and from 500.
+  it('ten at once are not kept in memory', async () => {
     forgetPeak();
     const before = memory('VmRSS');
     const all = await Promise.all(Array.from({ length: 10 }, () => open(head(52_428_800))));
-    for (const { socket } of all) socket.write(Buffer.alloc(4 * MIB, 'a'));
+    await Promise.all(all.map((client) => offer(client, MEGABYTE)));
     for (const { received, closed } of all) {
       expect(await closed).toBeLessThan(8_000);
       expect(received()).toMatch(/^HTTP\/1\.1 413 /);
     }
-    expect(memory('VmHWM') - before).toBeLessThan(30);
+    expect(memory('VmHWM') - before).toBeLessThan(100);
     await agent.healthy();
   });
 });
