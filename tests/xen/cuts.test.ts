@@ -1,6 +1,4 @@
 // The node loses its power while three VPSs are reinstalled: what dom0 had not written to its disks is lost with it.
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { inOrder } from './in-order.ts';
@@ -10,13 +8,13 @@ import {
   dom0,
   dom0Succeeds,
   jobEnd,
+  machine,
   modern,
   requireBootOrder,
   until,
 } from './node.ts';
 import { note } from './report.ts';
 
-const LAB = join(import.meta.dirname, 'lab/lab');
 const UP = 'bare guest is up';
 /** The first one is cut at a step's beginning, the others at an instant of their course that chance chooses. */
 const VPSES = ['xen20', 'xen21', 'xen22'] as const;
@@ -38,9 +36,6 @@ const STEPS = [
 ];
 const CUTS = Number(process.env['XEN_TEST_CUTS'] ?? STEPS.length);
 const newest = (vps: string) => `"$(ls -d /var/lib/dtc-xen/states/${vps}/2* | tail -n 1)/status.json"`;
-const lab = (...args: string[]) =>
-  execFileSync(LAB, args, { timeout: 700_000, stdio: ['ignore', 'pipe', 'inherit'] });
-
 /** Each system's memory in MiB is its own, and stands in its root and in its configuration: they tell which one it is. */
 const memory = new Map(VPSES.map((vps) => [vps as string, 100]));
 const memoryOf = (vps: string) => memory.get(vps) as number;
@@ -107,14 +102,14 @@ async function cutPowerIn(step: string, course: Course): Promise<number> {
       if [ "$file" != '${last}' ] && grep -A 2 '"name": "${step}"' "$file" 2>/dev/null | grep -q started; then exit; fi
     done; exit 1`);
   const cut = Date.now();
-  lab('down');
+  await machine('down');
   await all;
   return cut;
 }
 
 /** Boots the node again, with the guests that have an autostart link. */
 async function powerOn(): Promise<void> {
-  lab('up', '--keep');
+  await machine('up', '--keep');
   await until('an answer of the agent', 240, async () =>
     (await dom0Succeeds('journalctl -b -u dtc-xen-agent | grep listening')) ? true : undefined,
   );

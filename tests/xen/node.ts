@@ -20,6 +20,11 @@ function setting(name: string): string {
 /** What the panel's parameters are. */
 export type Params = Readonly<Record<string, string | number>>;
 
+/** Has the machine itself do something: `down`, `up --keep`, `wait-end` (tests/xen/lab/lab help). */
+export async function machine(...args: string[]): Promise<void> {
+  await run(LAB, args, { timeout: 700_000 });
+}
+
 /** Runs a shell command as root in dom0; what it prints, without the last line end. Throws with its errors. */
 export async function dom0(command: string, input = ''): Promise<string> {
   const call = run(LAB, ['ssh', command], { timeout: 1_000_000, maxBuffer: 1 << 24 });

@@ -1,6 +1,4 @@
 // The node itself goes wrong: xenstored hangs; dom0 is rebooted in the middle of things.
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { inOrder } from './in-order.ts';
 import {
@@ -10,17 +8,14 @@ import {
   domid,
   install,
   jobEnd,
+  machine,
   modern,
   panel,
   requireBootOrder,
   until,
 } from './node.ts';
 
-const LAB = join(import.meta.dirname, 'lab/lab');
 const UP = 'bare guest is up';
-
-const lab = (...args: string[]) =>
-  execFileSync(LAB, args, { timeout: 700_000, stdio: ['ignore', 'pipe', 'inherit'] });
 
 /** What a volume holds, byte for byte. */
 const contents = (volume: string) => dom0(`sha256sum </dev/vg0/${volume}`);
@@ -67,8 +62,8 @@ describe('the node goes wrong', () => {
     const boot_id = await dom0('cat /proc/sys/kernel/random/boot_id');
 
     await dom0('systemctl reboot');
-    lab('wait-end');
-    lab('up', '--keep');
+    await machine('wait-end');
+    await machine('up', '--keep');
 
     expect(await dom0('cat /proc/sys/kernel/random/boot_id')).not.toBe(boot_id);
     await until('an answer of the agent', 120, async () =>
