@@ -3,16 +3,48 @@ import type { RemovedDisk, RemovedDisks } from '../core/ports.ts';
 import { REMOVED } from './lvm-place.ts';
 import { createLvmVolumes, type LvmOptions } from './lvm-volumes.ts';
 
+const MIB = 1024 * 1024;
 /** What is overwritten at a time: seconds on a slow disk. */
-const STEP_BYTES = 64 * 1024 * 1024;
+const STEP_BYTES = 64 * MIB;
 const STEP_MS = 10 * 60_000;
+/** What is given back at a time: LVM writes all of its metadata for each. */
+const PART_BYTES = 1024 * MIB;
+const REDUCE_MS = 90_000;
 /** It rests this many times as long as it wrote, so that guests keep most of what the disk can do. */
 const REST = 3;
 
-/** Makes {@link RemovedDisks} of the volumes that wipe_removed_disks has left in the volume group. */
-export function createLvmRemoved(options: LvmOptions & { readonly rest?: number }): RemovedDisks {
-  const { runner, config, rest = REST } = options;
+/** Makes {@link RemovedDisks} of the volumes that wipe_removed_disks has left in the volume group; the rest is for tests. */
+export function createLvmRemoved(
+  options: LvmOptions & { readonly rest?: number; readonly part_bytes?: number },
+): RemovedDisks {
+  const { runner, config, rest = REST, part_bytes = PART_BYTES } = options;
   const lvm = createLvmVolumes(options);
+
+  async function overwrite(path: string, from: number, to: number, signal: AbortSignal): Promise<void> {
+    for (let at = from; at < to; at += STEP_BYTES) {
+      signal.throwIfAborted();
+      const part = ['--offset', String(at), '--length', String(Math.min(STEP_BYTES, to - at))];
+      const { ms } = await runner.check({
+        label: `blkdiscard of ${path}`,
+        program: 'blkdiscard',
+        args: ['--zeroout', ...part, '--', path],
+        timeout_ms: STEP_MS,
+      });
+      await sleep(ms * rest, undefined, { signal });
+    }
+  }
+
+  /**
+   * Gives back what lies behind `size_bytes`, whatever file system the volume seems to hold (`--fs ignore`). LVM's archive is left
+   * alone (`-A n`): it is for undoing what somebody did, and would get hundreds of files from this.
+   */
+  const giveBack = (volume: string, size_bytes: number) =>
+    runner.check({
+      label: `lvreduce of ${volume}`,
+      program: 'lvreduce',
+      args: ['-A', 'n', '-y', '--fs', 'ignore', '-L', `${size_bytes}b`, volume],
+      timeout_ms: REDUCE_MS,
+    });
 
   return {
     async list() {
@@ -22,22 +54,20 @@ export function createLvmRemoved(options: LvmOptions & { readonly rest?: number 
         .map(({ name, size_bytes }): RemovedDisk => ({ name, size_bytes }));
     },
 
+    // From its end to its beginning: what is overwritten is given back at once, and what is left to do is what is left of it.
     async wipe({ name, size_bytes }, signal) {
       if (!name.startsWith(REMOVED)) throw new Error(`${name} is not a volume that was removed`);
-      const group = await lvm.groupName();
+      const { name: group, extent_bytes } = await lvm.volumeGroup();
       lvm.requireRemovable(group, await lvm.atRest(group, [name]), name);
       await lvm.change(['-ay'], `${group}/${name}`);
-      for (let at = 0; at < size_bytes; at += STEP_BYTES) {
-        signal.throwIfAborted();
-        const length = Math.min(STEP_BYTES, size_bytes - at);
-        const part = ['--offset', String(at), '--length', String(length)];
-        const { ms } = await runner.check({
-          label: `blkdiscard of ${name}`,
-          program: 'blkdiscard',
-          args: ['--zeroout', ...part, '--', `${config.dev_dir}/${group}/${name}`],
-          timeout_ms: STEP_MS,
-        });
-        await sleep(ms * rest, undefined, { signal });
+      const part = Math.ceil(part_bytes / extent_bytes) * extent_bytes;
+      for (let end = size_bytes; end > 0; ) {
+        const begin = Math.floor((end - 1) / part) * part;
+        await overwrite(`${config.dev_dir}/${group}/${name}`, begin, end, signal);
+        // Nobody gets the room before the zeros are on the disk, whatever the power does.
+        await lvm.flush(group, [name]);
+        if (begin > 0) await giveBack(`${group}/${name}`, begin);
+        end = begin;
       }
       await lvm.removeAtOnce(group, name);
     },

@@ -25,6 +25,7 @@ const PROGRAMS = [
   'lvremove',
   'lvrename',
   'lvextend',
+  'lvreduce',
   'lvchange',
   'blkdiscard',
 ] as const;

@@ -289,6 +289,15 @@ describe('LVM', { timeout: 120_000 }, () => {
     expect(existsSync(join(node.dev_dir, 'vg0/t9'))).toBe(false);
   });
 
+  it('takes extents from volumes', async () => {
+    await lvcreate('t1', '96M');
+    await hold('279', '280', '281', '282');
+    const to48 = ['lvreduce', '-A', 'n', '-y', '--fs', 'ignore', '-L', '48M', 'vg0/t1'] as const;
+    expect(await call(node, [...to48])).toMatchObject({ exit: 0 });
+    expect(await call(node, ['lvchange', '-an', 'vg0/t1'])).toMatchObject({ exit: 0 });
+    await hold('283');
+  });
+
   it('makes thin pools, thin volumes and copies of them', async () => {
     await hold('258', '259', '260', '261', '262', '263');
     await call(node, ['lvremove', '-y', 'vg0/xen01']);

@@ -100,7 +100,8 @@ it('wipe_removed_disks: what killVPS leaves is overwritten by the daemon in its 
   const next = { vpsname: 'xen16', imagetype: 'lvm' };
   const secret = 'what the last customer wrote';
   const at = 'bs=1 seek=32768 skip=32768 count=28 status=none';
-  const make = () => modern('setupLVMDisks', { ...next, hddsize: 64, swapsize: 16 });
+  // More than the GiB that is given back at a time.
+  const make = () => modern('setupLVMDisks', { ...next, hddsize: 1100, swapsize: 16 });
   const write = () =>
     dom0(`printf '${secret}' | dd of=/dev/vg0/xen16 ${at.replace('skip=32768', '')} conv=fsync`);
   const isThere = () =>
@@ -114,7 +115,7 @@ it('wipe_removed_disks: what killVPS leaves is overwritten by the daemon in its 
 
   await reconfigure('echo wipe_removed_disks=yes | dtc-xen-agent config set');
   await modern('killVPS', next);
-  await until('the end of the wiping', 120, async () =>
+  await until('the end of the wiping', 300, async () =>
     (await dom0Succeeds('ls /dev/vg0/dtc-xen-removed.*')) ? undefined : true,
   );
   await make();

@@ -177,6 +177,32 @@ export function growVolume(root, vg, lv, count) {
   truncateSync(contentPath(root, lv), count * EXTENT);
 }
 
+/** What a volume's extents hold is there for the next one that gets them: of each run of them, the first bytes. */
+function leaveRemains(root, vg_name, extent, file, offset) {
+  const remains = join(root, 'state', 'remains', vg_name, String(extent));
+  mkdirSync(dirname(remains), { recursive: true });
+  const front = Buffer.alloc(REMAINS);
+  const fd = openSync(file, 'r');
+  readSync(fd, front, 0, REMAINS, offset);
+  closeSync(fd);
+  writeFileSync(remains, front);
+}
+
+/** Takes a volume's last extents from it. */
+export function shrinkVolume(root, vg_name, lv, count) {
+  const path = contentPath(root, lv);
+  const kept = [];
+  let at = 0;
+  for (const [start, length] of lv.segments) {
+    const keep = Math.max(0, Math.min(length, count - at));
+    if (keep > 0) kept.push([start, keep]);
+    if (keep < length) leaveRemains(root, vg_name, start + keep, path, (at + keep) * EXTENT);
+    at += length;
+  }
+  lv.segments = kept;
+  truncateSync(path, count * EXTENT);
+}
+
 /**
  * Removes a volume. Its extents keep their first bytes, as on a real disk; thin copies of it stand for themselves. What a fake
  * that was killed here has taken away already is not missed.

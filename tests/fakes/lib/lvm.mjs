@@ -1,4 +1,4 @@
-// The fake lvcreate, lvremove, lvrename, lvextend, lvchange.
+// The fake lvcreate, lvremove, lvrename, lvextend, lvreduce, lvchange.
 import { indented, lvmArguments, tellLvm } from './lvm-arguments.mjs';
 import { longSize, parseSize } from './lvm-sizes.mjs';
 import { isPool, isThin, makePool, makeSnapshot, makeThin, overProvisioned } from './lvm-thin.mjs';
@@ -14,6 +14,7 @@ import {
   LvmError,
   nodePath,
   relink,
+  shrinkVolume,
   signature,
   splitName,
   volume,
@@ -210,6 +211,47 @@ async function lvextend(root, args) {
   });
 }
 
+/** `lvreduce -A n -y --fs ignore -L`: as far as it was seen on real LVM. */
+async function lvreduce(root, args) {
+  const { options, operands } = lvmArguments('lvreduce', args, [
+    YES,
+    SIZE,
+    ['-A', '--autobackup:'],
+    ['', '--fs:'],
+  ]);
+  const [vg_name, lv_name] = target(root, 'lvreduce', operands[0]);
+  const { yes, size, autobackup, fs } = options;
+  const bytes = parseSize(size ?? '');
+  if (!yes || autobackup !== 'n' || fs !== 'ignore' || bytes === 0 || bytes % EXTENT !== 0) {
+    throw new NotKnown(
+      'lvreduce, but for -A n -y --fs ignore -L and a size of whole extents, is not part of the fake',
+    );
+  }
+  return withState(root, (state) => {
+    const lv = volume(state, vg_name, lv_name);
+    if (isThin(lv) || isPool(lv) || isOpen(state, nodePath(root, lv))) {
+      throw new NotKnown('lvreduce of an open volume, a thin one or a pool is not part of the fake');
+    }
+    const [had, count] = [extents(lv), bytes / EXTENT];
+    if (count === had) {
+      say(`New size (${count} extents) matches existing size (${had} extents).`);
+      throw new LvmError('No size change.');
+    }
+    if (count > had) {
+      throw new LvmError(`New size given (${count} extents) not less than existing size (${had} extents)`);
+    }
+    shrinkVolume(root, vg_name, lv, count);
+    const warning = `WARNING: Reducing active logical volume to ${longSize(bytes)}.\nTHIS MAY DESTROY YOUR DATA (filesystem etc.)`;
+    if (lv.active) err(indented(warning));
+    err(indented('WARNING: This metadata update is NOT backed up.'));
+    say(
+      `Size of logical volume ${vg_name}/${lv_name} changed from ${longSize(had * EXTENT)} (${had} extents) to ${longSize(bytes)} (${count} extents).`,
+    );
+    say(`Logical volume ${vg_name}/${lv_name} successfully resized.`);
+    return 0;
+  });
+}
+
 /** `lvchange -y -pr -ky`: as far as it was seen on real LVM. */
 async function changePermission(
   root,
@@ -261,6 +303,6 @@ async function lvchange(root, args) {
   });
 }
 
-const PROGRAMS = { lvcreate, lvremove, lvrename, lvextend, lvchange };
+const PROGRAMS = { lvcreate, lvremove, lvrename, lvextend, lvreduce, lvchange };
 
 export const main = (root, program, args) => PROGRAMS[program](root, args).catch(tellLvm);

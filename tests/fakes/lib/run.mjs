@@ -13,6 +13,7 @@ const MODULES = {
   lvremove: './lvm.mjs',
   lvrename: './lvm.mjs',
   lvextend: './lvm.mjs',
+  lvreduce: './lvm.mjs',
   lvchange: './lvm.mjs',
   blkdiscard: './blkdiscard.mjs',
 };
