@@ -68,8 +68,8 @@ export interface RemovedDisk {
 /** The removed disks that wait for being overwritten (wipe_removed_disks). Errors: `no_volume_group`, `program_*`. */
 export interface RemovedDisks {
   list(): Promise<readonly RemovedDisk[]>;
-  /** Overwrites one with zeroes and takes it away; a call that was cut off is made again. */
-  wipe(disk: RemovedDisk, signal: AbortSignal): Promise<void>;
+  /** Overwrites one with zeroes and takes it away, bit by bit: after one that was cut off, the next call goes on with the rest. */
+  wipe(name: string, signal: AbortSignal): Promise<void>;
 }
 
 /** The root disks that are there. */

@@ -55,11 +55,13 @@ export function createLvmRemoved(
     },
 
     // From its end to its beginning: what is overwritten is given back at once, and what is left to do is what is left of it.
-    async wipe({ name, size_bytes }, signal) {
+    async wipe(name, signal) {
       if (!name.startsWith(REMOVED)) throw new Error(`${name} is not a volume that was removed`);
       const { name: group, extent_bytes } = await lvm.volumeGroup();
-      lvm.requireRemovable(group, await lvm.atRest(group, [name]), name);
       await lvm.change(['-ay'], `${group}/${name}`);
+      const there = await lvm.atRest(group, [name]);
+      lvm.requireRemovable(group, there, name);
+      const size_bytes = there.get(name)?.size_bytes ?? 0;
       const part = Math.ceil(part_bytes / extent_bytes) * extent_bytes;
       for (let end = size_bytes; end > 0; ) {
         const begin = Math.floor((end - 1) / part) * part;

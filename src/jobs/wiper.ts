@@ -36,7 +36,7 @@ export function createWiper({ removed, log }: WiperOptions): Wiper {
       if (!disk || signal.aborted) return;
       const began = performance.now();
       try {
-        await removed.wipe(disk, signal);
+        await removed.wipe(disk.name, signal);
       } catch (thrown) {
         if (signal.aborted) return;
         warn(`${disk.name} was not wiped, which is tried again within the hour`, thrown);

@@ -16,7 +16,7 @@ beforeEach(() => {
 
 const disks = (wipe_ms = 1): RemovedDisks => ({
   list: async () => [...waiting],
-  async wipe({ name }, signal) {
+  async wipe(name, signal) {
     await sleep(wipe_ms, undefined, { signal });
     if (broken.has(name)) throw new AgentError('program_failed', 'blkdiscard failed (exit code 1).');
     waiting = waiting.filter((disk) => disk.name !== name);
