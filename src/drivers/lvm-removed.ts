@@ -35,14 +35,14 @@ export function createLvmRemoved(
   }
 
   /**
-   * Gives back what lies behind `size_bytes`, whatever file system the volume seems to hold (`--fs ignore`). LVM's archive is left
-   * alone (`-A n`): it is for undoing what somebody did, and would get hundreds of files from this.
+   * Gives back what lies behind `size_bytes`. LVM's archive is left alone (`-A n`): it is for undoing what somebody did, and would
+   * get hundreds of files from this.
    */
   const giveBack = (volume: string, size_bytes: number) =>
     runner.check({
       label: `lvreduce of ${volume}`,
       program: 'lvreduce',
-      args: ['-A', 'n', '-y', '--fs', 'ignore', '-L', `${size_bytes}b`, volume],
+      args: ['-A', 'n', '-y', '-L', `${size_bytes}b`, volume],
       timeout_ms: REDUCE_MS,
     });
 
@@ -62,10 +62,13 @@ export function createLvmRemoved(
       const there = await lvm.atRest(group, [name]);
       lvm.requireRemovable(group, there, name);
       const size_bytes = there.get(name)?.size_bytes ?? 0;
+      const path = `${config.dev_dir}/${group}/${name}`;
       const part = Math.ceil(part_bytes / extent_bytes) * extent_bytes;
+      // lvreduce refuses to cut off what a signature says is a file system's.
+      if (size_bytes > part) await overwrite(path, 0, Math.min(STEP_BYTES, part), signal);
       for (let end = size_bytes; end > 0; ) {
         const begin = Math.floor((end - 1) / part) * part;
-        await overwrite(`${config.dev_dir}/${group}/${name}`, begin, end, signal);
+        await overwrite(path, begin, end, signal);
         // Nobody gets the room before the zeros are on the disk, whatever the power does.
         await lvm.flush(group, [name]);
         if (begin > 0) await giveBack(`${group}/${name}`, begin);

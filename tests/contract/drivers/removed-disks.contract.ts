@@ -132,7 +132,10 @@ export function describeRemovedDisks(name: string, open: () => Promise<DriverNod
 
     it('give back what is overwritten of them, though the rest is cut off; the next time goes on there', async () => {
       const before = await kept.free_mib();
-      write(await made());
+      const path = await made();
+      const args = ['-q', '-F', path];
+      await node.runner.check({ label: 'mkfs', program: 'mkfs.ext4', args, timeout_ms: 60_000 });
+      write(path);
       await wiped.remove(vps);
       const [root, swap] = await removed.list();
       const cut = new AbortController();

@@ -1,5 +1,6 @@
 // The fake blkdiscard: of a volume, `--zeroout` alone.
 import { closeSync, existsSync, openSync, realpathSync, statSync, writeSync } from 'node:fs';
+import { signature } from './lvm-volumes.mjs';
 import { err, NotKnown } from './store.mjs';
 
 const CHUNK = Buffer.alloc(1024 * 1024);
@@ -24,6 +25,8 @@ export async function main(_root, _program, args) {
   if (offset % 512 !== 0 || length % 512 !== 0 || offset >= end) {
     throw new NotKnown('what blkdiscard says of a place that is not on the disk is not part of the fake');
   }
+  const found = signature(device);
+  if (found) err(`blkdiscard: ${path} contains existing file system (${found.type}).\n`);
   const disk = openSync(device, 'r+');
   for (let at = offset; at < end; at += CHUNK.length)
     writeSync(disk, CHUNK, 0, Math.min(CHUNK.length, end - at), at);

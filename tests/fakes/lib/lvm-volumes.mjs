@@ -114,7 +114,7 @@ function allocate(vg, count) {
   return segments;
 }
 
-/** What blkid finds at the front of a file: `{ type, offset }`, or undefined. */
+/** What blkid finds at the front of a file: `{ type, offset }`, of an ext4 also `size_bytes`; or undefined. */
 export function signature(path) {
   const head = Buffer.alloc(REMAINS);
   const fd = openSync(path, 'r');
@@ -123,7 +123,10 @@ export function signature(path) {
   } finally {
     closeSync(fd);
   }
-  if (head.readUInt16LE(1080) === 0xef53) return { type: 'ext4', offset: 1080 };
+  if (head.readUInt16LE(1080) === 0xef53) {
+    const size_bytes = head.readUInt32LE(1028) * (1024 << head.readUInt32LE(1048));
+    return { type: 'ext4', offset: 1080, size_bytes };
+  }
   if (head.toString('latin1', 4086, 4096) === 'SWAPSPACE2') return { type: 'swap', offset: 4086 };
   return undefined;
 }

@@ -211,25 +211,32 @@ async function lvextend(root, args) {
   });
 }
 
-/** `lvreduce -A n -y --fs ignore -L`: as far as it was seen on real LVM. */
+/** Ends as LVM does where a file system is larger than its volume is to be. */
+function requireRoomBehind(path, vg_name, lv_name, bytes) {
+  const found = signature(path);
+  if (!found) return;
+  const size = found.size_bytes;
+  if (size === undefined || size <= bytes)
+    throw new NotKnown(`lvreduce of a volume with ${found.type} of this size is not part of the fake`);
+  say(
+    `File system ${found.type} found on ${vg_name}/${lv_name}.\nFile system size (${longSize(size)}) is larger than the requested size (${longSize(bytes)}).`,
+  );
+  throw new LvmError('File system reduce is required (see resize2fs or --resizefs.)');
+}
+
+/** `lvreduce -A n -y -L`: as far as it was seen on real LVM. */
 async function lvreduce(root, args) {
-  const { options, operands } = lvmArguments('lvreduce', args, [
-    YES,
-    SIZE,
-    ['-A', '--autobackup:'],
-    ['', '--fs:'],
-  ]);
+  const { options, operands } = lvmArguments('lvreduce', args, [YES, SIZE, ['-A', '--autobackup:']]);
   const [vg_name, lv_name] = target(root, 'lvreduce', operands[0]);
-  const { yes, size, autobackup, fs } = options;
+  const { yes, size, autobackup } = options;
   const bytes = parseSize(size ?? '');
-  if (!yes || autobackup !== 'n' || fs !== 'ignore' || bytes === 0 || bytes % EXTENT !== 0) {
-    throw new NotKnown(
-      'lvreduce, but for -A n -y --fs ignore -L and a size of whole extents, is not part of the fake',
-    );
+  if (!yes || autobackup !== 'n' || bytes === 0 || bytes % EXTENT !== 0) {
+    throw new NotKnown('lvreduce, but for -A n -y -L and a size of whole extents, is not part of the fake');
   }
   return withState(root, (state) => {
     const lv = volume(state, vg_name, lv_name);
-    if (isThin(lv) || isPool(lv) || isOpen(state, nodePath(root, lv))) {
+    const path = nodePath(root, lv);
+    if (isThin(lv) || isPool(lv) || isOpen(state, path)) {
       throw new NotKnown('lvreduce of an open volume, a thin one or a pool is not part of the fake');
     }
     const [had, count] = [extents(lv), bytes / EXTENT];
@@ -240,9 +247,10 @@ async function lvreduce(root, args) {
     if (count > had) {
       throw new LvmError(`New size given (${count} extents) not less than existing size (${had} extents)`);
     }
+    if (!lv.active) throw new LvmError('The LV must be active to safely reduce (see --fs options.)');
+    requireRoomBehind(path, vg_name, lv_name, bytes);
+    say(`No file system found on ${root}/dev/${vg_name}/${lv_name}.`);
     shrinkVolume(root, vg_name, lv, count);
-    const warning = `WARNING: Reducing active logical volume to ${longSize(bytes)}.\nTHIS MAY DESTROY YOUR DATA (filesystem etc.)`;
-    if (lv.active) err(indented(warning));
     err(indented('WARNING: This metadata update is NOT backed up.'));
     say(
       `Size of logical volume ${vg_name}/${lv_name} changed from ${longSize(had * EXTENT)} (${had} extents) to ${longSize(bytes)} (${count} extents).`,
