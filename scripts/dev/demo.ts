@@ -58,6 +58,8 @@ function installedPackages(image: string, mount_point: string): string[] {
     'unshare',
     [
       '--mount',
+      '--propagation',
+      'slave',
       '--',
       join(ROOT, 'scripts/dev/in-image'),
       image,

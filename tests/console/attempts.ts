@@ -22,13 +22,13 @@ const OPTIONS =
 export const ssh = (node: Node, user: string, options = '') =>
   `timeout 15 ssh ${OPTIONS} -i ${node.keys}/${user} ${options} ${user}@127.0.0.1`;
 
+/** The command of an sftp session as a user, who says what to do on its standard input. */
+export const sftpCommand = (node: Node, user: string) =>
+  `timeout 15 sftp -q ${OPTIONS} -i ${node.keys}/${user} -b - ${user}@127.0.0.1`;
+
 /** An sftp session as a user; the lines are its commands. */
-export function sftp(node: Node, user: string, lines: readonly string[]): Promise<Answer> {
-  return node.run(
-    `timeout 15 sftp -q ${OPTIONS} -i ${node.keys}/${user} -b - ${user}@127.0.0.1`,
-    `${lines.join('\n')}\n`,
-  );
-}
+export const sftp = (node: Node, user: string, lines: readonly string[]): Promise<Answer> =>
+  node.run(sftpCommand(node, user), `${lines.join('\n')}\n`);
 
 /** A way to make sshd carry something else than a session. */
 export interface Forwarding {

@@ -1,6 +1,6 @@
 // ssh, sftp and sudo as a customer of a node may try them: real sshd, real sudo, real users; the Xen alone is a fake.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { asUser, COMMANDS, FORWARDINGS, REFUSED, SUDO_COMMANDS, sftp, ssh } from './attempts.ts';
+import { asUser, COMMANDS, FORWARDINGS, REFUSED, SUDO_COMMANDS, sftp, sftpCommand, ssh } from './attempts.ts';
 import { type ConsoleNode, startConsoleNode } from './node.ts';
 
 let node: ConsoleNode;
@@ -141,6 +141,18 @@ describe('sftp', () => {
       said: '',
     });
     expect((await node.run(`scp -O ${options} /tmp/my.iso xen01@127.0.0.1:old.iso`)).said).toMatch(REFUSED);
+  });
+
+  it('holds nothing that the node unmounts, however long it lasts', async () => {
+    const { said } = await node.run(`mount -t tmpfs of-the-node /mnt
+      ${sftpCommand(node, 'xen01')} < <(exec sleep 10) >/dev/null 2>&1 & session=$!
+      for i in $(seq 100); do server=$(pgrep -x sftp-server) && break; sleep 0.1; done
+      held() { nsenter --target $server --mount -- grep -c of-the-node /proc/self/mountinfo; }
+      held
+      umount /mnt
+      held
+      kill $session; wait $session`);
+    expect(said).toBe('1\n0\n');
   });
 
   it('leaves no mount behind, and no process', async () => {

@@ -31,7 +31,10 @@ export async function startConsoleNode(): Promise<ConsoleNode> {
   const setRunning = (names: readonly string[]) =>
     writeFileSync(join(work, 'running'), `${names.join('\n')}\n`);
   setRunning(['xen01', 'xen02']);
-  const spaces = ['--mount', '--net', '--uts', '--ipc', '--pid', '--fork', '--kill-child', '--mount-proc'];
+  const spaces = [
+    ...['--mount', '--propagation', 'slave', '--net', '--uts', '--ipc'],
+    ...['--pid', '--fork', '--kill-child', '--mount-proc'],
+  ];
   const house = spawn(
     'unshare',
     [...spaces, '--', join(import.meta.dirname, 'house'), ROOT, work, fake.bin],

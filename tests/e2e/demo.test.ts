@@ -36,9 +36,13 @@ it('installs, starts, reads, checks and stops a VPS, and leaves a root file syst
 
   const look = join(folder, 'look');
   const inImage = join(ROOT, 'scripts/dev/in-image');
-  const list = execFileSync('unshare', ['--mount', '--', inImage, image, look, 'dpkg', '-l'], {
-    encoding: 'utf8',
-  });
+  const list = execFileSync(
+    'unshare',
+    ['--mount', '--propagation', 'slave', '--', inImage, image, look, 'dpkg', '-l'],
+    {
+      encoding: 'utf8',
+    },
+  );
   expect(list.match(/^ii /gm)?.length).toBeGreaterThan(80);
   expect(list).toMatch(/^ii {2}openssh-server /m);
   expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(folder);

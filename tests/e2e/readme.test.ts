@@ -86,6 +86,8 @@ beforeAll(async () => {
   const house = join(import.meta.dirname, 'readme-house');
   const namespaces = [
     '--mount',
+    '--propagation',
+    'slave',
     '--net',
     '--uts',
     '--pid',

@@ -41,9 +41,13 @@ function makeImage(name: string): void {
 function inRoot(...command: string[]): string {
   const image = join(site.folder.path, 'mnt/xen01.img');
   const shell = 'mount -o loop "$1" /mnt && shift && chroot /mnt "$@"';
-  return execFileSync('unshare', ['--mount', 'sh', '-c', shell, 'sh', image, ...command], {
-    encoding: 'utf8',
-  });
+  return execFileSync(
+    'unshare',
+    ['--mount', '--propagation', 'slave', 'sh', '-c', shell, 'sh', image, ...command],
+    {
+      encoding: 'utf8',
+    },
+  );
 }
 
 async function reinstall(ostype: string): Promise<string> {

@@ -81,7 +81,7 @@ function run(pairs: typeof PAIRS): string {
     'exec "$scripts/reinstall-hook" "$@"',
   ];
   const shell = ['-c', inside.join('\n'), 'sh', SCRIPTS, install_os, '-path', root, ...pairs.flat()];
-  return execFileSync('unshare', ['--mount', 'sh', ...shell], { encoding: 'utf8' });
+  return execFileSync('unshare', ['--mount', '--propagation', 'slave', 'sh', ...shell], { encoding: 'utf8' });
 }
 
 it.each([
