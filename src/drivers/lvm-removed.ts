@@ -13,7 +13,7 @@ const REDUCE_MS = 90_000;
 /** It rests this many times as long as it wrote, so that guests keep most of what the disk can do. */
 const REST = 3;
 
-/** Makes {@link RemovedDisks} of the volumes that wipe_removed_disks has left in the volume group; the rest is for tests. */
+/** Makes {@link RemovedDisks} of the volumes that wipe_removed_disks has left in the volume group; `rest` and `part_bytes` are for tests. */
 export function createLvmRemoved(
   options: LvmOptions & { readonly rest?: number; readonly part_bytes?: number },
 ): RemovedDisks {
@@ -23,11 +23,11 @@ export function createLvmRemoved(
   async function overwrite(path: string, from: number, to: number, signal: AbortSignal): Promise<void> {
     for (let at = from; at < to; at += STEP_BYTES) {
       signal.throwIfAborted();
-      const part = ['--offset', String(at), '--length', String(Math.min(STEP_BYTES, to - at))];
+      const range = ['--offset', String(at), '--length', String(Math.min(STEP_BYTES, to - at))];
       const { ms } = await runner.check({
         label: `blkdiscard of ${path}`,
         program: 'blkdiscard',
-        args: ['--zeroout', ...part, '--', path],
+        args: ['--zeroout', ...range, '--', path],
         timeout_ms: STEP_MS,
       });
       await sleep(ms * rest, undefined, { signal });

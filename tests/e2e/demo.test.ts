@@ -39,9 +39,7 @@ it('installs, starts, reads, checks and stops a VPS, and leaves a root file syst
   const list = execFileSync(
     'unshare',
     ['--mount', '--propagation', 'slave', '--', inImage, image, look, 'dpkg', '-l'],
-    {
-      encoding: 'utf8',
-    },
+    { encoding: 'utf8' },
   );
   expect(list.match(/^ii /gm)?.length).toBeGreaterThan(80);
   expect(list).toMatch(/^ii {2}openssh-server /m);

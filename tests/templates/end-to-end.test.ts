@@ -44,9 +44,7 @@ function inRoot(...command: string[]): string {
   return execFileSync(
     'unshare',
     ['--mount', '--propagation', 'slave', 'sh', '-c', shell, 'sh', image, ...command],
-    {
-      encoding: 'utf8',
-    },
+    { encoding: 'utf8' },
   );
 }
 

@@ -36,6 +36,7 @@ const STEPS = [
 ];
 const CUTS = Number(process.env['XEN_TEST_CUTS'] ?? STEPS.length);
 const newest = (vps: string) => `"$(ls -d /var/lib/dtc-xen/states/${vps}/2* | tail -n 1)/status.json"`;
+
 /** Each system's memory in MiB is its own, and stands in its root and in its configuration: they tell which one it is. */
 const memory = new Map(VPSES.map((vps) => [vps as string, 100]));
 const memoryOf = (vps: string) => memory.get(vps) as number;
