@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 NODE_BIN := node_modules/.bin
 
-.PHONY: all bench-reinstall build check clean deb demo deps footprint format generate install install-firewall test xen-test xen-test-liar
+.PHONY: all bench-reinstall build check clean deb demo deps footprint format generate install install-firewall mutants simulate test xen-test xen-test-liar
 
 all: build
 
@@ -33,6 +33,14 @@ check: deps
 # device with it.
 test: check build
 	unshare --mount --propagation shared -- $(NODE_BIN)/vitest run
+
+# As many stories of the simulator as one likes: make simulate RUNS=100000. SIMULATE_SEED=n tells those of a seed again.
+simulate: node_modules/.installed
+	RUNS=$(or $(RUNS),10000) node --import tsx tests/simulator/run.ts
+
+# The product with one of its precautions taken out, and again with another: the simulator must catch each. ONLY=word: those of that name.
+mutants: node_modules/.installed
+	node --import tsx tests/simulator/mutants/run.ts
 
 # A real Xen host in QEMU: its images are built once (three minutes), and kept in /var/cache/dtc-xen-lab. PHASES=life,outage: these alone.
 xen-test: deps build
@@ -73,6 +81,7 @@ test-packages-xen: deb
 install:
 	install -d $(DESTDIR)/usr/sbin $(DESTDIR)/usr/bin $(DESTDIR)/usr/lib/dtc-xen-agent $(DESTDIR)/etc/dtc-xen
 	install -m 755 dist/dtc-xen-agent.js $(DESTDIR)/usr/lib/dtc-xen-agent/dtc-xen-agent.mjs
+	install -m 755 dist/without-locks $(DESTDIR)/usr/lib/dtc-xen-agent/
 	install -m 755 dist/dtc-xen-client.js $(DESTDIR)/usr/lib/dtc-xen-agent/dtc-xen-client.mjs
 	ln -sf ../lib/dtc-xen-agent/dtc-xen-agent.mjs $(DESTDIR)/usr/sbin/dtc-xen-agent
 	for name in dtc-xen dtc_reinstall_os dtc_setup_vps_disk dtc_kill_vps_disk dtc_write_xenhvm_conf dtc_change_bsd_kernel dtc-xen-volgroup dtc-xen_migrate; do \
@@ -89,6 +98,7 @@ install:
 	done
 	ln -sf scripts/dtc-xen-parse-param $(DESTDIR)/usr/share/dtc-xen/dtc-xen-parse-param
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system $(filter-out systemd/dtc-xen-firewall.service,$(wildcard systemd/*))
+	install -D -m 755 -t $(DESTDIR)/etc/xen/scripts xen/block-dtc-xen
 	install -D -m 644 -t $(DESTDIR)/usr/share/dtc-xen wsdl/dtc-xen.wsdl
 	install -D -m 755 -t $(DESTDIR)/usr/bin console/dtc-xen_userconsole
 	install -D -m 755 -t $(DESTDIR)/usr/lib/dtc-xen-agent/console console/attach console/files

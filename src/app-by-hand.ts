@@ -12,7 +12,7 @@ import {
 } from './app.ts';
 import { exitCodeOf } from './app-setup.ts';
 import { baseCommand } from './base/command.ts';
-import { debianSystem } from './core/bases.ts';
+import { debianSystem, type InstallScriptOptions } from './core/bases.ts';
 import { createDispatch } from './core/dispatch.ts';
 import { AgentError } from './core/errors.ts';
 import { createRegistry } from './core/registry.ts';
@@ -37,13 +37,11 @@ export async function openLocally({
   const drivers = createDrivers(config, log);
   const jobs = createJobKeeper({ config, config_file }, drivers);
   const sampler = createSampler(config, drivers, log);
-  const samples = {
-    counters: sampler.counters,
-    take: () =>
-      Promise.reject(
-        new AgentError('not_allowed', 'The running daemon alone hands out samples; ask it over SOAP.'),
-      ),
-  };
+  const refuse = () =>
+    Promise.reject(
+      new AgentError('not_allowed', 'The running daemon alone hands out samples; ask it over SOAP.'),
+    );
+  const samples = { counters: sampler.counters, take: refuse, confirm: refuse };
   const registry = createRegistry(operations);
   const dispatch = createDispatch({ registry, config, ports: { ...drivers, jobs, samples }, log });
   const underLock = createUnderLock({ ports: { ...drivers, jobs }, log });
@@ -114,7 +112,7 @@ export async function baseByHand({
   const context = {
     signal: cancel.signal,
     log: (line: string) => void process.stderr.write(`${line}\n`),
-    script: (name: string, args: readonly string[], options: { timeout_ms: number }) =>
+    script: (name: string, args: readonly string[], options: InstallScriptOptions) =>
       drivers.runner.check({
         label: `script ${name}`,
         program: join(config.scripts_dir, name),

@@ -12,6 +12,8 @@ import { asAgentError, errorFields } from './core/errors.ts';
 import type { FileLocks, PasswordFile } from './core/ports.ts';
 import { createRegistry } from './core/registry.ts';
 import type { Runner } from './core/runner.ts';
+import { createSteadyClock, type SteadyClock } from './core/steady-clock.ts';
+import type { VpsId } from './core/vps.ts';
 import { createAccounts } from './drivers/accounts.ts';
 import { ensureCertificate } from './drivers/certificate.ts';
 import { createConsoleLogs } from './drivers/console-logs.ts';
@@ -21,6 +23,7 @@ import { createFileLocks, createVpsLocks } from './drivers/flock.ts';
 import { createGuestConfigs } from './drivers/guest-config.ts';
 import { createGuestRoots } from './drivers/guest-roots.ts';
 import { describeHost, guestKernel, hostFigures, nodeName } from './drivers/host.ts';
+import { createKnownStores } from './drivers/known-stores.ts';
 import { createLvm } from './drivers/lvm.ts';
 import { createLvmBases } from './drivers/lvm-bases.ts';
 import { createLvmRemoved } from './drivers/lvm-removed.ts';
@@ -30,6 +33,7 @@ import { createTemplates } from './drivers/templates.ts';
 import { createXl } from './drivers/xl.ts';
 import { fsckPlan } from './jobs/fsck.ts';
 import { createJobs, type JobKeeper } from './jobs/jobs.ts';
+import { createLostReboots } from './jobs/lost-reboots.ts';
 import { reinstallPlan } from './jobs/reinstall.ts';
 import { runJob } from './jobs/run-job.ts';
 import { createSystemKeeper } from './jobs/systems/keeper.ts';
@@ -78,10 +82,23 @@ interface Drivers extends Omit<Ports, 'jobs' | 'samples'> {
   readonly runner: Runner;
   readonly file_locks: FileLocks;
   readonly passwords: PasswordFile;
+  readonly clock: SteadyClock;
 }
 
-/** Makes the drivers; `onRemoved` is told of every removed volume that waits for being wiped. */
-export function createDrivers(config: Config, log: Logger, onRemoved?: () => void): Drivers {
+/** What the daemon adds to the drivers; a job, and a program by hand, do without. */
+interface DaemonHooks {
+  /** Told of every removed volume that waits for being wiped. */
+  readonly onRemoved?: () => void;
+  /** Whether systemd still holds xendomains back for this daemon. */
+  readonly holdsXendomains?: () => boolean;
+}
+
+/** Makes the drivers. */
+export function createDrivers(
+  config: Config,
+  log: Logger,
+  { onRemoved, holdsXendomains = () => false }: DaemonHooks = {},
+): Drivers {
   const runner = createRunner({
     path: config.program_path,
     onFinished: (call) => log.debug(call, 'program'),
@@ -89,17 +106,19 @@ export function createDrivers(config: Config, log: Logger, onRemoved?: () => voi
   const file_locks = createFileLocks(runner);
   const passwords = createPasswords(config, runner, file_locks);
   const xen = {
-    hypervisor: createXl({ runner }),
+    hypervisor: createXl({ runner, config, holdsXendomains }),
     disks: { lvm: createLvm({ runner, config, onRemoved }), vbd: createDiskFiles({ runner, config }) },
     guests: createGuestConfigs({ config }),
     locks: createVpsLocks({ run_dir: config.run_dir, locks: file_locks }),
   };
+  const clock = createSteadyClock(config);
   return {
     ...xen,
     runner,
     file_locks,
     passwords,
-    systems: createSystems({ config, log, ...xen }),
+    clock,
+    systems: createSystems({ config, log, clock, ...xen }),
     roots: createGuestRoots({ runner, config }),
     accounts: createAccounts({ runner, config, htpasswd: passwords }),
     consoles: createConsoleLogs({ config }),
@@ -131,7 +150,11 @@ export function createJobKeeper(
 
 /** Makes what reads guests' counters; it takes no samples by itself. */
 export function createSampler(config: Config, { hypervisor }: Drivers, log: Logger): Sampler {
-  return createSamples({ hypervisor, counters: createCounters({ config, log }), config, log });
+  const stores = createKnownStores(config);
+  return createSamples({
+    ...{ hypervisor, counters: createCounters({ config, log }), config, log },
+    claimFolder: (folder) => stores.claimFolder('samples', folder),
+  });
 }
 
 /** Makes the keeper of bases. */
@@ -194,7 +217,11 @@ export interface Agent {
  */
 export async function startAgent({ config, config_file, log }: AppOptions & { log: Logger }): Promise<Agent> {
   await makeFolders(config);
-  const drivers = createDrivers(config, log, () => void wiper.run());
+  let ready = false;
+  const drivers = createDrivers(config, log, {
+    onRemoved: () => void wiper.run(),
+    holdsXendomains: () => !ready,
+  });
   const wiper = createWiper({ removed: createLvmRemoved({ runner: drivers.runner, config }), log });
   const { etc_dir, cert_passphrase: passphrase } = config;
   const made = await ensureCertificate({
@@ -207,12 +234,24 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
 
   const jobs = createJobKeeper({ config, config_file }, drivers);
   const keeper = createSystemKeeper({ config, log, ...drivers });
+  const reboots = createLostReboots({ config, log, ...drivers });
+  const warn =
+    (what: string, fields: object = {}) =>
+    (thrown: unknown) => {
+      const failure = asAgentError(thrown);
+      log.warn({ ...fields, ...errorFields(failure) }, `${what}: ${failure.message}`);
+    };
   const settle = async () => {
-    for (const job of await jobs.recover())
+    const onTrouble = (vps: VpsId, thrown: unknown) =>
+      warn('its dead job cannot be settled now', { vps: vps.name })(thrown);
+    const settled = await jobs.recover(onTrouble).catch(warn('dead jobs cannot be looked for now'));
+    for (const job of settled ?? [])
       log.warn({ job: job.id, vps: job.vps }, job.message ?? 'a job was cut off');
     await keeper.recover();
+    await reboots.look();
   };
   await settle();
+  ready = true;
 
   const samples = createSampler(config, drivers, log);
   const registry = createRegistry(operations);
@@ -226,24 +265,15 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
   });
   // The port first: where another agent has it, that one's spool is left alone.
   const { address, port } = await server.listen();
-  try {
-    await samples.start();
-  } catch (error) {
-    await server.close(0);
-    throw error;
-  }
+  await samples.start();
   const bases = nightlyBases({ config, config_file }, drivers, log);
   await bases.start();
-  const warn = (what: string) => (thrown: unknown) => {
-    const failure = asAgentError(thrown);
-    log.warn(errorFields(failure), `${what}: ${failure.message}`);
-  };
   const tidyBases = async () => {
     for (const name of await createBaseKeeper(config, drivers).tidy())
       log.warn({ base: name }, 'an unfinished volume of a base was deleted');
   };
   const tidy = async () => {
-    await keeper.tidy().catch(warn('old systems cannot be looked after now'));
+    await keeper.tidy();
     await tidyBases().catch(warn('volumes of bases cannot be looked after now'));
     void wiper.run();
   };
@@ -253,10 +283,7 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
   const trimming = createSchedule(EVERY_MINUTE, trim, log);
   await trimming.start();
   void tidy();
-  const recovery = setInterval(
-    () => settle().catch(warn('dead jobs cannot be settled now')),
-    RECOVERY_INTERVAL_MS,
-  );
+  const recovery = setInterval(() => void settle(), RECOVERY_INTERVAL_MS);
   log.info({ address, port, pid: process.pid }, 'listening');
 
   return {
@@ -285,7 +312,7 @@ export async function runJobHere({ config, folder }: AppOptions & { folder: stri
   const cancel = new AbortController();
   process.on('SIGTERM', () => cancel.abort());
   process.on('SIGINT', () => cancel.abort());
-  const { hypervisor, disks, guests, templates, systems } = drivers;
+  const { hypervisor, disks, guests, locks, templates, systems } = drivers;
   const status = await runJob(folder, {
     runner: drivers.runner,
     locks: drivers.locks,
@@ -297,12 +324,13 @@ export async function runJobHere({ config, folder }: AppOptions & { folder: stri
         systems,
         bases: createBaseKeeper(config, drivers),
         hypervisor,
+        locks,
         disks,
         node_name: nodeName(config),
         kernel: () => guestKernel(config),
         figures: async () => describeHost(await hostFigures(config.provisioning_mount_point)),
       }),
-      fsck: fsckPlan({ hypervisor, disks }),
+      fsck: fsckPlan({ hypervisor, locks, disks }),
     },
     systems,
     scripts_dir: config.scripts_dir,

@@ -101,6 +101,8 @@ function settings(folder: string, node: FakeNode): Partial<Record<ConfigKey, str
     dev_dir: node.dev_dir,
     proc_dir: node.proc_dir,
     sys_dir: node.sys_dir,
+    xen_log_dir: node.xen_log_dir,
+    xen_save_dir: node.xen_save_dir,
   };
 }
 

@@ -1,5 +1,5 @@
 // Bundles the daemon and the client, each with its libraries, into one file in dist/.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
 
 const banner = `#!/usr/bin/env node
@@ -23,6 +23,9 @@ const { metafile } = await build({
   metafile: true,
   banner: { js: banner },
 });
+
+// The one program that is started from beside the bundle (src/drivers/keeping-locks.ts).
+copyFileSync('src/drivers/without-locks', 'dist/without-locks');
 
 // Which file of which library went in: scripts/dev/bundled-licences.mjs reads it.
 mkdirSync('.cache', { recursive: true });

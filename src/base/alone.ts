@@ -1,5 +1,6 @@
 import type { InstallContext } from '../core/bases.ts';
 import { AgentError } from '../core/errors.ts';
+import { holding } from '../core/held-locks.ts';
 import type { HeldLock } from '../core/ports.ts';
 
 /** How long a base may take to be made, and be waited for. */
@@ -30,7 +31,7 @@ export async function alone<T>(
     lock = await take(LOCK_TRY_MS);
   }
   try {
-    return await work();
+    return await holding(lock, work);
   } finally {
     await lock.release();
   }

@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import type { Bases, DebianSystem, HeldVolume, InstallContext, TemplateSystem } from '../core/bases.ts';
 import { AgentError } from '../core/errors.ts';
+import { holding } from '../core/held-locks.ts';
 import type { BaseVolume, BaseVolumes, HeldLock } from '../core/ports.ts';
 import type { Runner } from '../core/runner.ts';
 import { alone as aloneWith, LOCK_TRY_MS, MAKE_MS } from './alone.ts';
@@ -69,7 +70,7 @@ export function createBases(deps: BaseDeps): BaseKeeper {
     const made = new Date();
     context.log(`base ${key}: being made`);
     const args = ['--into', folder.making(key), ...scriptArgs(inputs)];
-    await context.script('base-make', args, { timeout_ms: MAKE_MS });
+    await context.script('base-make', args, { timeout_ms: MAKE_MS, ends_with_caller: true });
     const base = await folder.publish(inputs, made);
     await folder.sweep(key, new Date(0));
     const seconds = ((Date.now() - made.getTime()) / 1000).toFixed(1);
@@ -128,6 +129,7 @@ export function createBases(deps: BaseDeps): BaseKeeper {
         fill: (disk) =>
           context.script('base-fill', ['--disk', disk, '--on', '/media', '--archive', folder.path(base)], {
             timeout_ms: UNPACK_MS,
+            ends_with_caller: true,
           }),
       },
       context,
@@ -150,7 +152,7 @@ export function createBases(deps: BaseDeps): BaseKeeper {
     const used = await use(inputs, context);
     if (!used) return undefined;
     try {
-      return await volumeOf(keeper, used.base, disk_bytes, context);
+      return await holding(used.lock, () => volumeOf(keeper, used.base, disk_bytes, context));
     } finally {
       await used.lock.release();
     }
@@ -236,7 +238,7 @@ export function createBases(deps: BaseDeps): BaseKeeper {
           '--needs-kib',
           String(base.unpacked_kib),
         ];
-        await context.script('base-unpack', args, { timeout_ms: UNPACK_MS });
+        await holding(lock, () => context.script('base-unpack', args, { timeout_ms: UNPACK_MS }));
       } finally {
         await lock.release();
       }

@@ -9,6 +9,7 @@ import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HeldVolume, InstallContext } from '../core/bases.ts';
 import { AgentError } from '../core/errors.ts';
+import { holding } from '../core/held-locks.ts';
 import type { BaseVolume, BaseVolumes, FileLocks } from '../core/ports.ts';
 import { alone } from './alone.ts';
 
@@ -77,7 +78,7 @@ export function createVolumeKeeper({ volumes, locks, state_dir, run_dir }: Volum
         const volume = (await volumes.list()).find((each) => each.name === name);
         if (volume && volume.size_bytes <= disk_bytes) {
           await markUsed(key);
-          return { volume, release: held.release };
+          return { volume, lock: held, release: held.release };
         }
       } catch (error) {
         await held.release();
@@ -137,8 +138,11 @@ export function createVolumeKeeper({ volumes, locks, state_dir, run_dir }: Volum
         if (name === `${key}.${but}`) continue;
         const held = await lock(name, wait_ms);
         if (held) {
-          await volumes.remove(name);
-          await held.release();
+          try {
+            await holding(held, () => volumes.remove(name));
+          } finally {
+            await held.release();
+          }
         } else used.push(name);
       }
       if (but === undefined) await rm(join(used_dir, key), { force: true });
@@ -152,7 +156,7 @@ export function createVolumeKeeper({ volumes, locks, state_dir, run_dir }: Volum
         const held = await lock(`${name}.make`, 0);
         if (!held) continue;
         try {
-          await volumes.removeUnfinished(name);
+          await holding(held, () => volumes.removeUnfinished(name));
           removed.push(name);
         } finally {
           await held.release();

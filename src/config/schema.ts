@@ -8,11 +8,11 @@ const path = (doc: string, fallback: string) =>
     .regex(/^\/[^\0\n]*$/, 'must be an absolute path')
     .default(fallback)
     .describe(doc);
-const optionalPath = (doc: string) =>
+const optionalPath = (doc: string, fallback = '') =>
   z
     .string()
     .regex(/^(\/[^\0\n]*)?$/, 'must be an absolute path, or empty')
-    .default('')
+    .default(fallback)
     .describe(doc);
 const whole = (doc: string, fallback: number, min: number, max: number) =>
   z
@@ -175,6 +175,14 @@ export const configSchema = z.strictObject({
   xen_dir: path('Guest configurations, with auto/ for the autostart links.', '/etc/xen'),
   state_dir: path("Jobs, samples and the console users' homes.", '/var/lib/dtc-xen'),
   run_dir: path('Locks.', '/run/dtc-xen'),
+  xen_log_dir: path('Where xl writes what becomes of guests: xl-xenNN.log.', '/var/log/xen'),
+  xen_save_dir: optionalPath(
+    "Where xendomains saves guests' memory; empty: XENDOMAINS_SAVE of /etc/default/xendomains.",
+  ),
+  block_script: optionalPath(
+    "Xen's script for the disks of new configurations, which refuses a start while something works on them; empty, or not there: Xen's own.",
+    '/etc/xen/scripts/block-dtc-xen',
+  ),
   console_log_dir: path("Where xenconsoled writes guests' consoles.", '/var/log/xen/console'),
   os_dir: path('Operating system templates.', '/usr/share/dtc-xen-os'),
   app_dir: path('Appliances.', '/usr/share/dtc-xen-app'),

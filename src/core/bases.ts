@@ -1,5 +1,6 @@
 import type { Config } from '../config/schema.ts';
-import type { BaseVolume } from './ports.ts';
+import type { BaseVolume, HeldLock } from './ports.ts';
+import type { Command } from './runner.ts';
 
 /** A Debian to be installed. */
 export interface DebianSystem {
@@ -19,6 +20,9 @@ export function debianSystem(
   return { release, mirror: config.debian_repo, packages };
 }
 
+/** How a script of an installation is run: see {@link Command}. */
+export type InstallScriptOptions = Pick<Command, 'timeout_ms' | 'ends_with_caller'>;
+
 /** Where an installation goes on: a step of a job, or a program that an admin called. */
 export interface InstallContext {
   /** Aborted where the installation is cancelled. */
@@ -26,7 +30,7 @@ export interface InstallContext {
   /** Adds a line to the log of the installation. */
   log(line: string): void;
   /** Runs `scripts_dir/name`; its output goes to the same log. Errors: `program_*`. */
-  script(name: string, args: readonly string[], options: { timeout_ms: number }): Promise<unknown>;
+  script(name: string, args: readonly string[], options: InstallScriptOptions): Promise<unknown>;
 }
 
 /** A system that a template puts onto a disk, the same for every VPS. */
@@ -43,6 +47,7 @@ export interface TemplateSystem {
 /** A base on a volume, which stays there at least until it is released. */
 export interface HeldVolume {
   readonly volume: BaseVolume;
+  readonly lock: HeldLock;
   release(): Promise<void>;
 }
 

@@ -31,10 +31,12 @@ export interface Ports {
   readonly locks: VpsLocks;
 }
 
-/** What a handler wants done once its answer's fate is known; exactly one of the two is called. */
+/** What a handler wants done once it is known whether the client has its answer; exactly one of the two is called. */
 export interface AnswerOutcome {
   delivered(): Promise<void>;
   lost(): void;
+  /** Resolves when another caller waits for this one's end. */
+  readonly wanted: Promise<void>;
 }
 
 /** What a handler is called with. */
@@ -43,8 +45,8 @@ export interface OperationContext extends Ports {
   readonly caller: Caller;
   readonly log: Logger;
   /**
-   * Has `delivered` called once the answer was written out in full, or `lost` where it was not: the connection was cut, or
-   * the call failed after all.
+   * Has `delivered` called once the client is known to have read the answer, or `lost` where it is not: the connection was cut,
+   * or the call failed after all.
    */
   onAnswer(outcome: AnswerOutcome): void;
 }

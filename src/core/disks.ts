@@ -24,9 +24,12 @@ export interface VpsDisks {
  */
 export type RootRole = 'current' | 'new' | 'old' | 'passing';
 
-/** A root disk with what it is known by whatever its name: a volume's UUID, an image file's inode. */
+/**
+ * A root disk with what it is known by whatever its name, and nothing else ever is: a volume's UUID, the birth of an image file's
+ * inode. A copy is another disk. Undefined where the file system tells no birth.
+ */
 export interface RootDisk extends Disk {
-  readonly identity: string;
+  readonly identity: string | undefined;
   /** Whether its removal gives room for new disks: not where it has room of its own, and they are made in a thin pool. */
   readonly frees_room: boolean;
 }
@@ -75,9 +78,17 @@ export interface RemovedDisks {
 /** The root disks that are there. */
 export type RootDisks = Readonly<Partial<Record<RootRole, RootDisk>>>;
 
-/** One kind of disk. Errors: `no_space`, `no_volume_group`, `disks_in_use`, `program_*`. */
+/** One kind of disk. Errors: `no_space`, `no_volume_group`, `store_away`, `disks_in_use`, `program_*`. */
 export interface DiskStore {
   readonly type: ImageType;
+  /**
+   * What the place of these disks is known by, which is marked and noted where it is used for the first time.
+   *
+   * @throws AgentError store_away where it is not there, or not whole
+   */
+  identify(): Promise<string>;
+  /** Where what a name leads to is not what it is the name of, after a rename that was cut off: puts that right. */
+  mendNames(vps: VpsId): Promise<void>;
   find(vps: VpsId): Promise<VpsDisks>;
   /** The sizes that `create` would make of these requests: a volume group rounds up to whole extents. */
   roundedSize_bytes(size_mb: number): Promise<number>;

@@ -10,14 +10,19 @@ import { createUnderLock } from './under-lock.ts';
 import { validateInput } from './validate.ts';
 import { parseVpsId, type VpsId } from './vps.ts';
 
-/** What came of a call; the transport encodes it and then says whether the answer was written out. */
+/** What came of a call; the transport encodes it and then says whether the client has read the answer. */
 export type Outcome =
   | {
       readonly ok: true;
       readonly operation: Operation;
       readonly input: Record<string, unknown>;
       readonly output: Record<string, unknown>;
-      readonly answered: (written: boolean) => Promise<void>;
+      readonly answered: (read: boolean) => Promise<void>;
+      /**
+       * There where something is the client's for good only once it is known to have read the answer; `wanted` resolves when
+       * another caller waits for it.
+       */
+      readonly carried?: { readonly wanted: Promise<void> };
     }
   | { readonly ok: false; readonly error: AgentError };
 
@@ -76,7 +81,7 @@ async function withTimeout<T>(
   }
 }
 
-/** What waits for the answer to be written; once settled, whatever comes later is settled as lost at once. */
+/** What waits for the client to have read the answer; once settled, whatever comes later is settled as lost at once. */
 class PendingAnswers {
   #waiting: AnswerOutcome[] = [];
   #settled = false;
@@ -86,9 +91,14 @@ class PendingAnswers {
     else this.#waiting.push(outcome);
   }
 
-  async settle(written: boolean): Promise<void> {
+  get carried(): { carried: { wanted: Promise<void> } } | undefined {
+    if (this.#waiting.length === 0) return undefined;
+    return { carried: { wanted: Promise.race(this.#waiting.map(({ wanted }) => wanted)) } };
+  }
+
+  async settle(read: boolean): Promise<void> {
     this.#settled = true;
-    for (const { delivered, lost } of this.#waiting.splice(0)) await (written ? delivered() : lost());
+    for (const { delivered, lost } of this.#waiting.splice(0)) await (read ? delivered() : lost());
   }
 }
 
@@ -123,10 +133,11 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
     };
     const vps = input['vpsname'] as VpsId | undefined;
     const handle = () => operation.handler(ctx, input);
-    const work = operation.lock === 'vps' && vps ? underLock(vps, operation.name, handle) : handle();
+    const { lock, settles = true } = operation;
+    const work = lock === 'vps' && vps ? underLock(vps, operation.name, handle, { settles }) : handle();
     try {
       const output = await withTimeout(operation, work, onLate);
-      return { output, answered: (written: boolean) => answers.settle(written) };
+      return { output, answered: (read: boolean) => answers.settle(read), ...answers.carried };
     } catch (error) {
       await answers.settle(false);
       throw error;
@@ -164,9 +175,9 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
       bound = bindParams(operation, call.params);
       authorize(operation, caller, config.admin_user, bound);
       const input = validateInput(operation, bound);
-      const { output, answered } = await runHandler(operation, input, caller, reportLate);
+      const done = await runHandler(operation, input, caller, reportLate);
       report();
-      return { ok: true, operation, input, output, answered };
+      return { ok: true, operation, input, ...done };
     } catch (thrown) {
       const error = asAgentError(thrown);
       report(error);

@@ -35,11 +35,23 @@ export const ERRORS = Object.freeze({
   invalid_value: kind('caller', 'notok', false, 'A parameter has a value that cannot be used.'),
   not_allowed: kind('caller', 'denied', false, 'This user may not call the operation, or not on this VPS.'),
   vps_busy: kind('caller', 'notok', true, 'Another change or a job holds this VPS.'),
+  lock_lost: kind(
+    'node',
+    'notok',
+    true,
+    'Somebody removed or replaced the file of the lock that the change was made under: it stopped where it was.',
+  ),
   vps_running: kind(
     'caller',
     'notok',
     false,
     'Xen has a domain of that name, in whatever state; the VPS must be stopped.',
+  ),
+  vps_saved: kind(
+    'caller',
+    'notok',
+    false,
+    "The guest's memory is saved on the node's disk: it goes on where it was, and its disks may not change meanwhile. startVPS restores it, destroyVPS lets go of the memory.",
   ),
   vps_not_running: kind('caller', 'notok', false, 'Xen has no domain of that name.'),
   vps_not_installed: kind(
@@ -68,6 +80,18 @@ export const ERRORS = Object.freeze({
     false,
     'The volume group is missing, or it is not clear which one is meant; or its thin pool is missing, or not fit for use.',
   ),
+  store_away: kind(
+    'node',
+    'notok',
+    true,
+    'The place of disks, samples or homes is not there at the moment (a volume group, a file system that is not mounted); nothing was touched.',
+  ),
+  record_damaged: kind(
+    'node',
+    'notok',
+    false,
+    'A file in which the agent noted something is damaged; the sentence says which, and what to do. Nothing is guessed from it.',
+  ),
   unknown_os: kind('caller', 'notok', false, 'There is no operating system template of that name.'),
   not_found: kind('caller', 'notok', false, 'What was named does not exist on this node.'),
   program_failed: kind('node', 'notok', false, 'A program (xl, lvm, ...) ended with an error.'),
@@ -92,11 +116,17 @@ export const ERRORS_OF_ANY_CALL: readonly ErrorCode[] = Object.freeze([
   'invalid_value',
   'not_allowed',
   'timeout',
+  'record_damaged',
   'internal',
 ]);
 
 /** What a call that changes something may be answered with besides. */
-export const ERRORS_OF_CHANGES: readonly ErrorCode[] = Object.freeze(['vps_busy', 'no_space']);
+export const ERRORS_OF_CHANGES: readonly ErrorCode[] = Object.freeze([
+  'vps_busy',
+  'lock_lost',
+  'no_space',
+  'store_away',
+]);
 
 /** What an operation that asks a program may answer with. */
 export const PROGRAM_ERRORS = [

@@ -39,6 +39,8 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodO
   readonly takesAnything?: true;
   /** `vps`: one at a time per VPS, and refused while a job of the VPS runs. */
   readonly lock: 'none' | 'vps';
+  /** False: done though a reinstall that was cut off is not finished. It is about none of that, or about the end of all of it. */
+  readonly settles?: false;
   /** Writes an audit line; {@link ERRORS_OF_CHANGES} may be its answer. */
   readonly changes: boolean;
   /** After this time the caller is told `timeout`; the work goes on, and keeps the lock, until its programs end. */

@@ -1,4 +1,5 @@
 import type { Disk, ImageType } from './disks.ts';
+import type { GuestPresence } from './presence.ts';
 import type { Domain, SelfInstalledGuest, VpsId } from './vps.ts';
 
 export type * from './disks.ts';
@@ -9,8 +10,21 @@ export interface Hypervisor {
   list(): Promise<readonly Domain[]>;
   /** The VPS's domain in whatever state, or undefined where Xen lists none. */
   find(vps: VpsId): Promise<Domain | undefined>;
+  /** What there is of the VPS's guest: the one answer to whether it is stopped. */
+  presence(vps: VpsId): Promise<GuestPresence>;
   /** Boots the guest from its configuration file. */
   create(vps: VpsId, config_path: string): Promise<void>;
+  /** Has a saved guest go on where it was; its saved memory is gone before it runs. Error: `vps_not_running` where none is saved. */
+  restore(vps: VpsId): Promise<void>;
+  /** Lets go of a guest's saved memory, as pulling the plug would; none is fine. */
+  forgetSaved(vps: VpsId): Promise<void>;
+  /**
+   * Brings to an end what was begun with guests' saved memory, and sets aside what no guest can go on from any more. Returns what
+   * was done, a sentence each. The caller holds the VPS's lock.
+   */
+  tidySaved(vps: VpsId): Promise<readonly string[]>;
+  /** The VPSes of which there is saved memory, or what is left of its use. */
+  savedVpses(): Promise<readonly VpsId[]>;
   /** Asks the guest to power off and waits until its domain is gone, at most `wait_ms`; then `program_timeout`. */
   shutdown(vps: VpsId, wait_ms: number): Promise<void>;
   /** Powers the guest off at once and waits until its domain is gone. */
@@ -91,12 +105,20 @@ export interface GuestConfigStore {
   remove(vps: VpsId): Promise<void>;
 }
 
-/** A lock that is held until it is released or this process dies. */
+/**
+ * A lock that is held until it is released, or this process dies; and beyond that, for as long as a program lives that was
+ * started under it (src/core/held-locks.ts).
+ */
 export interface HeldLock {
+  /** The open file that the lock is on; undefined once it was released. */
+  readonly fd: number | undefined;
+  /** Makes sure that the lock still keeps others out. Error: `lock_lost` where its file was removed or replaced. */
+  requireHeld(): void;
+  /** Lets go; once more is fine. */
   release(): Promise<void>;
 }
 
-/** flock(2) on files, across processes: who dies lets go. Errors: `program_*`. */
+/** flock(2) on files, across processes: who dies lets go. Errors: `program_*`, `lock_lost`. */
 export interface FileLocks {
   /**
    * Takes the lock, waiting for it at most `wait_ms`; undefined where somebody else holds it. Any number may hold a `shared`
@@ -109,6 +131,12 @@ export interface FileLocks {
 export interface VpsLocks {
   /** Without `wait_ms` a lock that somebody holds is refused at once. */
   acquire(vps: VpsId, holder: string, wait_ms?: number): Promise<HeldLock>;
+  /**
+   * Claims the VPS's disks for work on them: Xen's block script of ours, which asks for the claim too, then starts no guest on
+   * them. `cannot` is what is refused, as in "cannot be checked". Errors: `vps_running` where the guest is being started,
+   * `vps_busy` where something works on its disks already.
+   */
+  claimDisks(vps: VpsId, cannot: string): Promise<HeldLock>;
 }
 
 /** Kinds of work that outlive the daemon. */
@@ -256,16 +284,23 @@ export interface Sample {
 /** Samples handed out for delivery: exactly one of the two is called, once. */
 export interface SampleDelivery {
   readonly samples: readonly Sample[];
-  /** The answer was written out in full: the samples are deleted. */
+  /** The client has read the answer: the samples are deleted. */
   delivered(): Promise<void>;
-  /** It was not: they stay, and come again. */
+  /** It is not known to have: they stay, and come again. */
   kept(): void;
+  /** Resolves when another caller waits for this delivery's end. */
+  readonly wanted: Promise<void>;
 }
 
 /** The sample spool. One delivery at a time: a second caller waits for the first one's end. */
 export interface Samples {
   /** The oldest `count` samples (0: all), oldest first. */
   take(count: number): Promise<SampleDelivery>;
+  /**
+   * Deletes the samples up to the one of this timestamp (seconds, to the millisecond), in the order of taking, or none where none
+   * has it; then reads the oldest `count` (0: all), which stay until they are confirmed so.
+   */
+  confirm(timestamp: number, count: number): Promise<readonly Sample[]>;
   /** A guest's counters now; undefined where it does not run. */
   counters(vps: VpsId): Promise<GuestCounters | undefined>;
 }
@@ -278,6 +313,12 @@ export interface Accounts {
   setSshKey(vps: VpsId, key: string): Promise<void>;
   /** Sets the SOAP password of user xenNN in htpasswd. */
   setSoapPassword(vps: VpsId, password: string): Promise<void>;
+  /**
+   * Makes sure that the folder of the console users' homes is there: keys in it that are not seen now are not taken away.
+   *
+   * @throws AgentError store_away
+   */
+  requireHomes(): Promise<void>;
   /** Takes every way in from the VPS's owner (killVPS): console password, ssh keys, SOAP user. Files in the home stay. */
   revoke(vps: VpsId): Promise<void>;
   /** The *.iso files in the console user's home, sorted. */

@@ -32,3 +32,12 @@ export function inTransientUnit(unit: TransientUnit, command: readonly string[])
     ...command,
   ];
 }
+
+/**
+ * The command that runs another one where guests' own processes are: xl leaves one for each guest, which makes it anew when it
+ * reboots. In a service it would be in that service's way, and end with it.
+ */
+export function inGuestScope(command: readonly string[]): string[] {
+  const scope = ['systemd-run', '--scope', '--quiet', '--collect', '--no-ask-password'];
+  return [...scope, '--slice=xenguests.slice', '--', ...command];
+}

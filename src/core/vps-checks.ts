@@ -1,5 +1,16 @@
-import { AgentError } from './errors.ts';
-import type { Disk, DiskStore, GuestCounters, Hypervisor, ImageType, Samples, VpsDisks } from './ports.ts';
+import { AgentError, type ErrorCode } from './errors.ts';
+import { holding } from './held-locks.ts';
+import type {
+  Disk,
+  DiskStore,
+  GuestCounters,
+  Hypervisor,
+  ImageType,
+  Samples,
+  VpsDisks,
+  VpsLocks,
+} from './ports.ts';
+import type { GuestPresence } from './presence.ts';
 import { domainPhase, type VpsId } from './vps.ts';
 import { whenSettled } from './when-settled.ts';
 
@@ -13,25 +24,80 @@ const ADVICE = {
   crashed: 'it has crashed and is kept by its configuration; destroy it first',
 } as const;
 
+/** Why a VPS is not stopped, as the end of a sentence with what to do; undefined where it is. */
+function notStopped(presence: GuestPresence): { code: ErrorCode; told: string } | undefined {
+  switch (presence.kind) {
+    case 'domain': {
+      const { domid, state } = presence.domain;
+      const told = `Xen has it as domain ${domid}, state ${state}: ${ADVICE[domainPhase(presence.domain)]}`;
+      return { code: 'vps_running', told };
+    }
+    case 'saved':
+      return {
+        code: 'vps_saved',
+        told: `its memory is saved in ${presence.path}, and goes on with its disks as they are: start it (startVPS restores it), or let go of what it had not written (destroyVPS)`,
+      };
+    case 'starting':
+      return {
+        code: 'vps_running',
+        told: `xl (process ${presence.pid}) is starting it, or it reboots itself: try again in a moment`,
+      };
+    case 'awaited':
+      return {
+        code: 'vps_busy',
+        told: 'the node is starting or going down, and xendomains has still to start or save it: try again when systemctl status xendomains says that it is done',
+      };
+    case 'stopped':
+      return undefined;
+  }
+}
+
 /**
- * Makes sure that Xen lists no domain of the VPS in any state. Linux lets mount, mkfs and fsck loose on a volume that a
- * guest uses, so this is called under the VPS's lock, immediately before the change.
+ * Makes sure that nothing runs the VPS, will go on with it, or is about to start it. Linux lets mount, mkfs and fsck loose on a
+ * volume that a guest uses, so this is called under the VPS's lock, immediately before the change. What passes by itself (a
+ * process of xl's that ends) is waited for, unless `patient` is false.
  *
- * @throws AgentError vps_running
+ * @throws AgentError vps_running, vps_saved, vps_busy
  */
-export async function requireStopped(hypervisor: Hypervisor, vps: VpsId, cannot: string): Promise<void> {
-  const domain = await hypervisor.find(vps);
-  if (!domain) return;
-  throw new AgentError(
-    'vps_running',
-    `${vps.name} ${cannot}: Xen has it as domain ${domain.domid}, state ${domain.state}: ${ADVICE[domainPhase(domain)]}.`,
-  );
+export async function requireStopped(
+  hypervisor: Pick<Hypervisor, 'presence'>,
+  vps: VpsId,
+  cannot: string,
+  { patient = true }: { readonly patient?: boolean } = {},
+): Promise<void> {
+  const look = () => hypervisor.presence(vps);
+  const found = patient ? await whenSettled(look, ({ kind }) => kind === 'starting') : await look();
+  const why = notStopped(found);
+  if (why) throw new AgentError(why.code, `${vps.name} ${cannot}: ${why.told}.`);
+}
+
+/**
+ * Works on the disks of a stopped VPS: whoever starts its guest meanwhile is refused (Xen's block script asks for the claim).
+ * The first look spares a guest that only reboots itself the refusal. Errors: those of {@link requireStopped}, and the work's.
+ */
+export async function whileStopped<T>(
+  { hypervisor, locks }: { readonly hypervisor: Pick<Hypervisor, 'presence'>; readonly locks: VpsLocks },
+  vps: VpsId,
+  cannot: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  await requireStopped(hypervisor, vps, cannot);
+  const claim = await locks.claimDisks(vps, cannot);
+  try {
+    return await holding(claim, async () => {
+      await requireStopped(hypervisor, vps, cannot, { patient: false });
+      return work();
+    });
+  } finally {
+    await claim.release();
+  }
 }
 
 /**
  * Finds the one kind of disks that a VPS has: the asked-for one, else whichever there is.
  *
- * @throws AgentError disks_missing; invalid_value where it has both kinds and none was asked for
+ * @throws AgentError disks_missing; store_away where they may be in a place that is not there; invalid_value where it has both
+ *   kinds and none was asked for
  */
 export async function requireDisks(
   stores: Readonly<Record<ImageType, DiskStore>>,
@@ -46,28 +112,38 @@ export async function requireDisks(
       `${vps.name} has no ${asked} disks; make them with setupLVMDisks first.`,
     );
   }
-  const files = await stores.vbd.find(vps);
-  let unseen = '';
-  const volumes = await findIfThere(stores.lvm, vps, ({ message }) => {
-    unseen = ` Volumes were not looked for: ${message}`;
-  });
-  if (files.root && volumes?.root) {
+  let unseen: AgentError | undefined;
+  const look = (store: DiskStore) =>
+    findIfThere(store, vps, (why) => {
+      if (!unseen || why.code === 'store_away') unseen = why;
+    }).catch((error) => {
+      if (!(error instanceof AgentError && error.code === 'store_away')) throw error;
+      unseen = error;
+      return undefined;
+    });
+  const files = await look(stores.vbd);
+  const volumes = await look(stores.lvm);
+  if (files?.root && volumes?.root) {
     throw new AgentError(
       'invalid_value',
       `${vps.name} has both lvm and vbd disks; say which with imagetype.`,
     );
   }
   if (volumes?.root) return volumes;
-  if (files.root) return files;
+  if (files?.root) return files;
+  // What cannot be seen now is not to be made once more.
+  if (unseen?.code === 'store_away') throw unseen;
   throw new AgentError(
     'disks_missing',
-    `${vps.name} has no disks; make them with setupLVMDisks first.${unseen}`,
+    `${vps.name} has no disks; make them with setupLVMDisks first.${unseen ? ` Volumes were not looked for: ${unseen.message}` : ''}`,
   );
 }
 
 /**
- * A store's disks; undefined where the node has no volume group that can be meant, since a node may live on image files
+ * A store's disks; undefined where the node has never had a volume group that can be meant, since a node may live on image files
  * alone. `onAbsent` is told why.
+ *
+ * @throws AgentError store_away where there was one
  */
 export async function findIfThere(
   store: DiskStore,

@@ -6,6 +6,7 @@ import type { Accounts, PasswordFile } from '../core/ports.ts';
 import type { Runner } from '../core/runner.ts';
 import type { VpsId } from '../core/vps.ts';
 import { createIsos } from './isos.ts';
+import { createKnownStores } from './known-stores.ts';
 import { unlessMissing } from './missing.ts';
 import { type Owner, removeFromOwnedFolder, writeInOwnedFolder } from './owned-folder.ts';
 
@@ -29,6 +30,8 @@ export interface AccountsOptions {
 /** Makes {@link Accounts}: Unix users xenNN in group xenusers, with homes in state_dir/ttyssh_home. */
 export function createAccounts({ runner, config, htpasswd }: AccountsOptions): Accounts {
   const homes = join(config.state_dir, 'ttyssh_home');
+  const stores = createKnownStores(config);
+  const requireHomes = () => stores.requireFolder('homes', homes);
   const homeOf = (vps: VpsId) => join(homes, vps.name);
   const check = (label: string, program: string, args: readonly string[], input?: string) =>
     runner.check({ label, program, args, timeout_ms: TIMEOUT_MS, ...(input === undefined ? {} : { input }) });
@@ -70,6 +73,7 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
   /** sshd reads keys with the user's rights: whatever the umask was, the way to the home must be open, if not to be read. */
   async function ensureWay(): Promise<void> {
     await mkdir(homes, { recursive: true });
+    await stores.claimFolder('homes', homes);
     for (const folder of [config.state_dir, homes]) {
       const { mode } = await stat(folder);
       if ((mode & 0o011) !== 0o011) await chmod(folder, (mode & 0o7777) | 0o011);
@@ -112,7 +116,8 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
   }
 
   return {
-    ...createIsos(homes),
+    ...createIsos(homes, requireHomes),
+    requireHomes,
 
     async setConsolePassword(vps, password) {
       requireOneLine(password);
@@ -139,6 +144,7 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
     },
 
     async revoke(vps) {
+      await requireHomes();
       await htpasswd.removeUser(vps.name);
       const entry = await getent('passwd', vps.name);
       if (!entry || strange(vps, entry) !== undefined) return;

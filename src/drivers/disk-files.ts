@@ -1,16 +1,4 @@
-import {
-  link,
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  readlink,
-  realpath,
-  rename,
-  rm,
-  stat,
-  statfs,
-} from 'node:fs/promises';
+import { link, lstat, open, readdir, readlink, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { syncFolder, temporaryName } from '../core/atomic-file.ts';
@@ -18,6 +6,7 @@ import { AgentError } from '../core/errors.ts';
 import type { Disk, DiskStore, RootDisk, RootRole } from '../core/ports.ts';
 import type { Runner } from '../core/runner.ts';
 import type { VpsId } from '../core/vps.ts';
+import { createKnownStores } from './known-stores.ts';
 import { unlessMissing } from './missing.ts';
 import { hasSignature, ROOT_ROLES, rootName, vpsOfRoot } from './root-names.ts';
 import { lastWords } from './run.ts';
@@ -33,50 +22,67 @@ export function createDiskFiles({
   config,
 }: {
   runner: Runner;
-  config: Pick<Config, 'provisioning_mount_point' | 'proc_dir'>;
+  config: Pick<Config, 'provisioning_mount_point' | 'proc_dir' | 'state_dir'>;
 }): DiskStore {
   const folder = config.provisioning_mount_point;
+  const stores = createKnownStores(config);
+  const requireThere = () => stores.requireFolder('vbd', folder);
   const names = (vps: VpsId) => ({ root: `${vps.name}.img`, swap: `${vps.name}.swap.img` });
   const image = (vps: VpsId, role: RootRole) => `${rootName(vps, role)}.img`;
   /** Half-made images: one name per image, since its VPS's lock lets only one maker in; the next one clears it away. */
   const unfinished = (name: string) => join(folder, temporaryName(name));
 
-  /** Whether a process has the file open: qemu, mkfs, a copy. */
-  async function openInProcess(file: string): Promise<boolean> {
+  /** Those of the files that a process has open: qemu, mkfs, a copy. */
+  async function openInProcesses(files: ReadonlySet<string>): Promise<string[]> {
     const unlessGone = <T>(reading: Promise<T>, otherwise: T) =>
       unlessMissing(reading, otherwise).catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'ESRCH' || error.code === 'EACCES') return otherwise;
         throw error;
       });
+    const open: string[] = [];
     for (const pid of await unlessGone(readdir(config.proc_dir), [])) {
       if (!/^[0-9]+$/.test(pid)) continue;
       const fds = join(config.proc_dir, pid, 'fd');
       for (const fd of await unlessGone(readdir(fds), [])) {
-        if ((await unlessGone(readlink(join(fds, fd)), '')) === file) return true;
+        const file = await unlessGone(readlink(join(fds, fd)), '');
+        if (files.has(file)) open.push(file);
       }
     }
-    return false;
+    return open;
   }
 
-  /** A guest or a mount uses an image through a loop device (Xen's block script makes one). */
-  async function isOpen(path: string): Promise<boolean> {
-    const file = await realpath(path);
+  /** Those of the files that are open: a guest or a mount uses an image through a loop device (Xen's block script makes one). */
+  async function openAmong(files: ReadonlySet<string>): Promise<ReadonlySet<string>> {
     const loops = await runner.check({
-      label: 'losetup -j',
+      label: 'losetup --list',
       program: 'losetup',
-      args: ['-j', file],
+      args: ['--list', '--noheadings', '--output', 'BACK-FILE'],
       timeout_ms: ASK_TIMEOUT_MS,
     });
-    return loops.stdout.trim() !== '' || (await openInProcess(file));
+    const backing = loops.stdout.split('\n').map((line) => line.trim());
+    return new Set([...backing.filter((file) => files.has(file)), ...(await openInProcesses(files))]);
   }
 
-  async function findDisk(name: string): Promise<Disk | undefined> {
-    const path = join(folder, name);
-    const there = await unlessMissing(stat(path), undefined);
-    if (!there) return undefined;
-    if (!there.isFile()) throw new AgentError('program_failed', `${path} is not a file; look what it is.`);
-    return { path, size_bytes: there.size, in_use: await isOpen(path) };
+  /** The disks that there are of these names, looked at together. */
+  async function findDisks(wanted: readonly string[]): Promise<(Disk | undefined)[]> {
+    const sizes = await Promise.all(
+      wanted.map(async (name) => {
+        const path = join(folder, name);
+        const there = await unlessMissing(stat(path), undefined);
+        if (!there) return undefined;
+        if (!there.isFile())
+          throw new AgentError('program_failed', `${path} is not a file; look what it is.`);
+        return { path, file: await realpath(path), size_bytes: there.size };
+      }),
+    );
+    const files = new Set(sizes.flatMap((found) => (found ? [found.file] : [])));
+    const open = files.size === 0 ? new Set<string>() : await openAmong(files);
+    return sizes.map(
+      (found) => found && { path: found.path, size_bytes: found.size_bytes, in_use: open.has(found.file) },
+    );
   }
+
+  const findDisk = async (name: string) => (await findDisks([name]))[0];
 
   async function free_bytes(): Promise<number> {
     const { bavail, bsize } = await statfs(folder);
@@ -136,9 +142,16 @@ export function createDiskFiles({
   return {
     type: 'vbd',
 
+    identify: () => stores.claimFolder('vbd', folder),
+
+    // rename(2) has no halves.
+    mendNames: async () => undefined,
+
     async find(vps) {
+      await requireThere();
       const { root, swap } = names(vps);
-      return { type: 'vbd', root: await findDisk(root), swap: await findDisk(swap) };
+      const [root_disk, swap_disk] = await findDisks([root, swap]);
+      return { type: 'vbd', root: root_disk, swap: swap_disk };
     },
 
     async roundedSize_bytes(size_mb) {
@@ -146,7 +159,7 @@ export function createDiskFiles({
     },
 
     async create(vps, { root_mb, swap_mb }) {
-      await mkdir(folder, { recursive: true });
+      await stores.claimFolder('vbd', folder);
       const { root, swap } = names(vps);
       const missing: { name: string; size_mb: number }[] = [];
       if (!(await exists(root))) missing.push({ name: root, size_mb: root_mb });
@@ -176,6 +189,7 @@ export function createDiskFiles({
     },
 
     async remove(vps) {
+      await requireThere();
       const all = [names(vps).swap, ...ROOT_ROLES.map((role) => image(vps, role))];
       for (const name of all) await requireRemovable(name);
       for (const name of all) {
@@ -187,6 +201,7 @@ export function createDiskFiles({
     },
 
     async free_mib() {
+      await requireThere();
       const bytes = await unlessMissing(free_bytes(), undefined);
       if (bytes !== undefined) return Math.floor(bytes / MIB);
       throw new AgentError(
@@ -196,18 +211,22 @@ export function createDiskFiles({
     },
 
     async roots(vps) {
+      await requireThere();
       const found: Partial<Record<RootRole, RootDisk>> = {};
-      for (const role of ROOT_ROLES) {
-        const disk = await findDisk(image(vps, role));
+      const disks = await findDisks(ROOT_ROLES.map((role) => image(vps, role)));
+      for (const [at, role] of ROOT_ROLES.entries()) {
+        const disk = disks[at];
         if (!disk) continue;
-        // The inode alone: the number of the device may be another one after a reboot, and all images are in one folder.
-        const { ino } = await stat(disk.path, { bigint: true });
-        found[role] = { ...disk, identity: `inode ${ino}`, frees_room: true };
+        // Numbers of inodes are given again, those of devices change; no two are born at one instant.
+        const { ino, birthtimeNs } = await stat(disk.path, { bigint: true });
+        const identity = birthtimeNs > 0n ? `inode ${ino}, born ${birthtimeNs}` : undefined;
+        found[role] = { ...disk, identity, frees_room: true };
       }
       return found;
     },
 
     async createNew(vps) {
+      await stores.claimFolder('vbd', folder);
       const root = await unlessMissing(stat(join(folder, image(vps, 'current'))), undefined);
       if (!root) throw new AgentError('disks_missing', `${vps.name} has no root disk in ${folder}.`);
       const name = image(vps, 'new');
@@ -222,6 +241,7 @@ export function createDiskFiles({
     },
 
     async renameRoot(vps, from, to) {
+      await requireThere();
       if (await exists(image(vps, to))) {
         throw new AgentError(
           'disks_exist',
@@ -234,6 +254,7 @@ export function createDiskFiles({
     flush: () => syncFolder(folder),
 
     async removeRoot(vps, role) {
+      await requireThere();
       await requireRemovable(image(vps, role));
       await rm(join(folder, image(vps, role)), { force: true });
       await rm(unfinished(image(vps, role)), { force: true });
@@ -241,6 +262,7 @@ export function createDiskFiles({
     },
 
     async withRoot(role) {
+      await requireThere();
       const images = (await unlessMissing(readdir(folder), [])).filter((name) => name.endsWith('.img'));
       const found = images.map((name) => vpsOfRoot(name.slice(0, -'.img'.length), role));
       return found.filter((vps) => vps !== undefined);

@@ -20,6 +20,8 @@ export interface GuestSettings {
     'XEN_DOMU_HDD_DEV_TYPE' | 'XENU_EXTRA_PARM' | 'vif_bridge' | 'vps_mac_prefix' | 'vnc_listen'
   >;
   readonly node: string;
+  /** Path of the script that Xen runs for each disk; undefined: Xen's own. */
+  readonly block_script: string | undefined;
 }
 
 /** Checks a value against the characters it may have: xl only warns of a bad one, and starts the guest without it. */
@@ -32,13 +34,18 @@ function checked(what: string, value: string, pattern: RegExp): string {
 }
 
 /**
- * A disk line. A volume is handed over as it is. An image goes through Xen's own block script, which makes a loop device
- * of a file: no qemu is needed in dom0 (xl-disk-configuration(5), `script`).
+ * A disk line (xl-disk-configuration(5), `script`). An image goes through Xen's own block script at least, which makes a loop device
+ * of a file: no qemu is needed in dom0. Ours does the same, where nothing works on the disk.
  */
-function diskLine(type: GuestConfig['disks']['type'], path: string, vdev: string): string {
-  return type === 'lvm'
-    ? `phy:${path},${vdev},w`
-    : `format=raw,vdev=${vdev},access=w,backendtype=phy,script=block,target=${path}`;
+function diskLine(
+  type: GuestConfig['disks']['type'],
+  path: string,
+  vdev: string,
+  block_script: string | undefined,
+): string {
+  if (type === 'lvm' && block_script === undefined) return `phy:${path},${vdev},w`;
+  const script = block_script === undefined ? 'block' : checked('block_script', block_script, PATH);
+  return `format=raw,vdev=${vdev},access=w,backendtype=phy,script=${script},target=${path}`;
 }
 
 /** The lines that every guest has, checked. */
@@ -59,10 +66,14 @@ function commonLines(
   };
 }
 
-function diskLines(disks: GuestConfig['disks'], device: string): string[] {
+function diskLines(
+  { type, root, swap }: GuestConfig['disks'],
+  device: string,
+  { block_script }: GuestSettings,
+): string[] {
   return [
-    diskLine(disks.type, checked('the root disk', disks.root, PATH), `${device}a`),
-    diskLine(disks.type, checked('the swap disk', disks.swap, PATH), `${device}b`),
+    diskLine(type, checked('the root disk', root, PATH), `${device}a`, block_script),
+    diskLine(type, checked('the swap disk', swap, PATH), `${device}b`, block_script),
   ];
 }
 
@@ -88,7 +99,7 @@ export function renderGuestConfig(guest: GuestConfig, settings: GuestSettings): 
     `kernel = "${checked('the kernel', kernel, PATH)}"`,
     ...ramdisk,
     ...lines.size,
-    diskList(diskLines(disks, device)),
+    diskList(diskLines(disks, device, settings)),
     lines.vif,
     `root = "/dev/${device}a ro"`,
     `extra = "${`console=hvc0 net.ifnames=0 ${parameters}`.trim()}"`,
@@ -125,7 +136,7 @@ export function renderHvmConfig(guest: HvmConfig, settings: GuestSettings): stri
     lines.name,
     'type = "hvm"',
     ...lines.size,
-    diskList([...diskLines(guest.disks, 'hd'), ...iso]),
+    diskList([...diskLines(guest.disks, 'hd', settings), ...iso]),
     `boot = "${iso_path === undefined ? 'c' : 'dc'}"`,
     lines.vif,
     ...screen,
@@ -148,7 +159,7 @@ export function renderBsdConfig(guest: BsdConfig, settings: GuestSettings): stri
     'type = "pv"',
     `kernel = "${checked('the kernel', guest.kernel, PATH)}"`,
     ...lines.size,
-    diskList(diskLines(guest.disks, settings.config.XEN_DOMU_HDD_DEV_TYPE)),
+    diskList(diskLines(guest.disks, settings.config.XEN_DOMU_HDD_DEV_TYPE, settings)),
     lines.vif,
     ...lines.ends,
   ].join('\n')}\n`;

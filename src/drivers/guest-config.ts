@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { lstat, mkdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../config/schema.ts';
@@ -22,12 +23,18 @@ export function createGuestConfigs({
     | 'vif_bridge'
     | 'vps_mac_prefix'
     | 'vnc_listen'
+    | 'block_script'
   >;
 }): GuestConfigStore {
   const auto = join(config.xen_dir, 'auto');
   const path = (vps: VpsId) => join(config.xen_dir, vps.name);
 
-  const settings = { config, node: nodeName(config) };
+  const { block_script } = config;
+  /** A script that is named and not there would keep the guest from starting. */
+  const settings = () => ({
+    ...{ config, node: nodeName(config) },
+    block_script: block_script !== '' && existsSync(block_script) ? block_script : undefined,
+  });
 
   async function writeText(vps: VpsId, text: string, mode: number): Promise<void> {
     await mkdir(config.xen_dir, { recursive: true });
@@ -47,7 +54,7 @@ export function createGuestConfigs({
     },
 
     render(guest): GuestFile {
-      return { text: renderGuestConfig(guest, settings), mode: 0o644, autostart: true };
+      return { text: renderGuestConfig(guest, settings()), mode: 0o644, autostart: true };
     },
 
     async write(guest) {
@@ -56,11 +63,11 @@ export function createGuestConfigs({
     },
 
     async writeHvm(guest) {
-      await writeText(guest.vps, renderHvmConfig(guest, settings), 0o600);
+      await writeText(guest.vps, renderHvmConfig(guest, settings()), 0o600);
     },
 
     async writeBsd(guest) {
-      await writeText(guest.vps, renderBsdConfig(guest, settings), 0o644);
+      await writeText(guest.vps, renderBsdConfig(guest, settings()), 0o644);
     },
 
     async enableAutostart(vps) {

@@ -118,6 +118,7 @@ export function createPasswordFile({ path, hasher, locks, lock_path }: PasswordF
     try {
       const { text } = await readText();
       const changed = edit(text);
+      held.requireHeld();
       if (changed !== text) await replaceFile(path, Buffer.from(changed, 'latin1'));
     } finally {
       await held.release();

@@ -14,10 +14,12 @@ const ISO = /^[A-Za-z0-9][A-Za-z0-9._+-]*\.iso$/;
  * A guest's configuration never names a file in a home: until qemu, as root, opens it, the customer could exchange it for a
  * link to another VPS's disk. It names a hard link, `homes/.iso/xenNN/NAME.iso`, in a folder of root's.
  *
+ * @param requireHomes refuses where the folder of the homes is not there
  * @param home_entries how many files a home may have and be searched: its owner decides how many there are
  */
 export function createIsos(
   homes: string,
+  requireHomes: () => Promise<void>,
   home_entries = 10_000,
 ): Pick<Accounts, 'isoFiles' | 'pinIso' | 'unpinIsos'> {
   const homeOf = (vps: VpsId) => join(homes, vps.name);
@@ -39,6 +41,7 @@ export function createIsos(
   }
 
   async function isoFiles(vps: VpsId): Promise<string[]> {
+    await requireHomes();
     const home = homeOf(vps);
     const names = (await entriesOf(home)).filter((name) => ISO.test(name)).sort();
     const kinds = await Promise.all(names.map((name) => unlessMissing(lstat(join(home, name)), undefined)));
@@ -88,6 +91,7 @@ export function createIsos(
     },
 
     async unpinIsos(vps, but) {
+      await requireHomes();
       const pins = pinsOf(vps);
       for (const name of await unlessMissing(readdir(pins), [])) {
         if (join(pins, name) !== but) await rm(join(pins, name), { force: true });

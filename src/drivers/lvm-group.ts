@@ -1,6 +1,7 @@
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Runner } from '../core/runner.ts';
+import { createKnownStores } from './known-stores.ts';
 import { bytesOf, type LvmReport, parseLvmReport } from './parse/lvm-report.ts';
 import { lastWords } from './run.ts';
 
@@ -9,13 +10,16 @@ export const LVM_NAME = /^[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,126}$/;
 
 type Row = LvmReport['rows'][number];
 
-const GROUP_FIELDS = 'vg_name,vg_free,vg_extent_size';
+const GROUP_FIELDS = 'vg_name,vg_uuid,vg_missing_pv_count,vg_free,vg_extent_size';
 const VOLUME_FIELDS =
-  'lv_name,lv_uuid,lv_size,lv_device_open,origin,pool_lv,lv_attr,metadata_percent,lv_health_status';
+  'vg_uuid,lv_name,lv_uuid,lv_size,lv_device_open,origin,pool_lv,lv_attr,metadata_percent,lv_health_status';
 
 /** The volume group of the VPS disks, as `vgs` tells it. */
 export interface VolumeGroup {
   readonly name: string;
+  readonly uuid: string;
+  /** Physical volumes of it that the node does not see: LVM refuses every change then. */
+  readonly missing_disks: number;
   readonly free_bytes: number;
   readonly extent_bytes: number;
 }
@@ -38,7 +42,10 @@ export interface Volume {
   readonly health: string;
 }
 
-/** What LVM says of the one volume group. Errors: `no_volume_group`, `program_*`. */
+/**
+ * What LVM says of the one volume group. Errors: `no_volume_group`; `store_away` where the group that this node has had is not
+ * there, or another one has its name; `program_*`.
+ */
 export interface LvmReports {
   volumeGroup(): Promise<VolumeGroup>;
   /** Its name alone: not asked for where it is configured. */
@@ -52,13 +59,15 @@ export interface LvmReports {
 /** What asking LVM needs. */
 export interface LvmReportOptions {
   readonly runner: Runner;
-  readonly config: Pick<Config, 'provisioning_volgroup'>;
+  readonly config: Pick<Config, 'provisioning_volgroup' | 'state_dir'>;
   readonly timeout_ms: number;
 }
 
 /** Makes {@link LvmReports} by vgs(8) and lvs(8), asked anew at every call. */
 export function createLvmReports({ runner, config, timeout_ms }: LvmReportOptions): LvmReports {
   const configured = config.provisioning_volgroup;
+  const stores = createKnownStores(config);
+  let noted = '';
 
   async function report(kind: 'lv' | 'vg', fields: string, operands: readonly string[]): Promise<LvmReport> {
     const program = `${kind}s`;
@@ -68,7 +77,7 @@ export function createLvmReports({ runner, config, timeout_ms }: LvmReportOption
     const errors = /^\s*\{/.test(answer.stdout) ? parseLvmReport(answer.stdout, kind).errors : [];
     const why = errors[0] ?? lastWords(answer);
     const log = { log: { ...answer } };
-    if (/Volume group "[^"]*" not found/.test(why)) throw noSuchGroup(log);
+    if (/Volume group "[^"]*" not found/.test(why)) throw await noSuchGroup(log);
     throw new AgentError(
       'program_failed',
       `${program} failed (exit code ${answer.exit_code}): ${why.slice(0, 200)}`,
@@ -76,13 +85,44 @@ export function createLvmReports({ runner, config, timeout_ms }: LvmReportOption
     );
   }
 
-  function noSuchGroup(more: { log?: Record<string, unknown> } = {}): AgentError {
-    const message = `There is no volume group ${configured}; see provisioning_volgroup in dtc-xen.conf, and vgs.`;
-    return new AgentError('no_volume_group', message, more);
+  /** That a group is not there is no proof that there never was one: its disks may have failed to come up. */
+  async function absent(message: string, more: { log?: Record<string, unknown> } = {}): Promise<AgentError> {
+    const known = await stores.knownGroup();
+    if (!known || (configured !== '' && configured !== known.at))
+      return new AgentError('no_volume_group', message, more);
+    const told = `The volume group ${known.at} (${known.id}), which this node's VPSes have disks in, is not there: see vgs, pvs and dmesg for its disks. Nothing was touched.`;
+    return new AgentError(
+      'store_away',
+      `${told} Where it is gone for good, remove ${config.state_dir}/stores/lvm.json.`,
+      more,
+    );
+  }
+
+  const noSuchGroup = (more: { log?: Record<string, unknown> } = {}) =>
+    absent(
+      `There is no volume group ${configured}; see provisioning_volgroup in dtc-xen.conf, and vgs.`,
+      more,
+    );
+
+  /** Makes sure that a group is the one that this node has had, and notes the first one. */
+  async function requireSame(name: string, uuid: string): Promise<void> {
+    if (uuid === '' || noted === uuid) return;
+    const known = await stores.knownGroup();
+    if (known && known.at === name && known.id !== uuid) {
+      throw new AgentError(
+        'store_away',
+        `The volume group ${name} is not the one that it was: it has the UUID ${uuid}, and had ${known.id}. Nothing was touched; see vgs -o +vg_uuid. Where it was made anew on purpose, remove ${config.state_dir}/stores/lvm.json.`,
+      );
+    }
+    if (known && configured === '' && known.id !== uuid) throw await absent('');
+    await stores.noteGroup(uuid, name);
+    noted = uuid;
   }
 
   const groupOf = (row: Row): VolumeGroup => ({
     name: row['vg_name'] ?? '',
+    uuid: row['vg_uuid'] ?? '',
+    missing_disks: Number(row['vg_missing_pv_count'] ?? 0),
     free_bytes: bytesOf(row, 'vg_free'),
     extent_bytes: bytesOf(row, 'vg_extent_size'),
   });
@@ -106,43 +146,46 @@ export function createLvmReports({ runner, config, timeout_ms }: LvmReportOption
 
   const reports: LvmReports = {
     async volumeGroup() {
-      if (configured !== '' && !LVM_NAME.test(configured)) throw noSuchGroup();
+      if (configured !== '' && !LVM_NAME.test(configured)) throw await noSuchGroup();
       const { rows } = await report('vg', GROUP_FIELDS, configured === '' ? [] : [configured]);
       const [row, ...others] = rows;
       if (!row) {
         throw configured === ''
-          ? new AgentError(
-              'no_volume_group',
-              'The node has no volume group; make one with vgcreate, or use vbd disks.',
-            )
-          : noSuchGroup();
+          ? await absent('The node has no volume group; make one with vgcreate, or use vbd disks.')
+          : await noSuchGroup();
       }
       if (others.length > 0) {
         const names = rows.map((fields) => fields['vg_name']).join(', ');
         throw new AgentError(
-          'no_volume_group',
+          (await stores.knownGroup()) ? 'store_away' : 'no_volume_group',
           `The node has several volume groups (${names}); name one in provisioning_volgroup in dtc-xen.conf.`,
         );
       }
-      return groupOf(row);
+      const group = groupOf(row);
+      await requireSame(group.name, group.uuid);
+      return group;
     },
 
     async groupName() {
       if (configured === '') return (await reports.volumeGroup()).name;
-      if (!LVM_NAME.test(configured)) throw noSuchGroup();
+      if (!LVM_NAME.test(configured)) throw await noSuchGroup();
       return configured;
     },
 
     async volumes(group) {
-      return volumesOf((await report('lv', VOLUME_FIELDS, [group])).rows);
+      const { rows } = await report('lv', VOLUME_FIELDS, [group]);
+      await requireSame(group, rows[0]?.['vg_uuid'] ?? '');
+      return volumesOf(rows);
     },
 
     async everything() {
       const name = await reports.groupName();
-      const { rows } = await report('lv', `${GROUP_FIELDS},${VOLUME_FIELDS}`, [name]);
+      const { rows } = await report('lv', `${GROUP_FIELDS},${VOLUME_FIELDS.replace('vg_uuid,', '')}`, [name]);
       const [row] = rows;
       // A group without a volume has no row.
-      return { group: row ? groupOf(row) : await reports.volumeGroup(), volumes: volumesOf(rows) };
+      const group = row ? groupOf(row) : await reports.volumeGroup();
+      await requireSame(group.name, group.uuid);
+      return { group, volumes: volumesOf(rows) };
     },
   };
   return reports;

@@ -1,7 +1,8 @@
-import { mkdir, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, realpath } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
+import { holding } from '../core/held-locks.ts';
 import type { Finished, Runner } from '../core/runner.ts';
 import { whenSettled } from '../core/when-settled.ts';
 import { createFileLocks } from './flock.ts';
@@ -16,7 +17,13 @@ export interface LvmOptions {
   readonly runner: Runner;
   readonly config: Pick<
     Config,
-    'provisioning_volgroup' | 'provisioning_thinpool' | 'wipe_removed_disks' | 'dev_dir' | 'run_dir'
+    | 'provisioning_volgroup'
+    | 'provisioning_thinpool'
+    | 'wipe_removed_disks'
+    | 'dev_dir'
+    | 'sys_dir'
+    | 'run_dir'
+    | 'state_dir'
   >;
   /** Told of every removed volume that waits for being wiped. */
   readonly onRemoved?: (() => void) | undefined;
@@ -52,6 +59,11 @@ export interface LvmVolumes extends LvmReports {
   flush(group: string, names: readonly string[]): Promise<void>;
   /** `lvchange` with these arguments. */
   change(args: readonly string[], name: string): Promise<void>;
+  /**
+   * Whether the device that a volume's name leads to is that volume: a rename that was cut off leaves LVM and the device mapper
+   * of two minds. One that is not active has no device.
+   */
+  isNamedRightly(group: string, volume: Volume): Promise<boolean>;
   /** All volumes, when those of these names are not held open for a moment only. */
   atRest(group: string, names: readonly string[]): Promise<Map<string, Volume>>;
 }
@@ -140,9 +152,11 @@ export function createLvmVolumes({
         );
       }
       try {
-        const view = await volumes.look();
-        requireFit(view.place, view.group.name);
-        return await work(view);
+        return await holding(lock, async () => {
+          const view = await volumes.look();
+          requireFit(view.place, view.group.name);
+          return work(view);
+        });
       } finally {
         await lock.release();
       }
@@ -217,6 +231,15 @@ export function createLvmVolumes({
       const changed = await run('lvchange', [...args, name]);
       if (changed.exit_code !== 0)
         throw failed('program_failed', `${name}: lvchange ${args.join(' ')}`, changed);
+    },
+
+    async isNamedRightly(group, { name, uuid, attr }) {
+      if (attr.charAt(4) !== 'a') return true;
+      const device = await unlessMissing(realpath(join(config.dev_dir, group, name)), undefined);
+      if (device === undefined) return false;
+      const told = join(config.sys_dir, 'block', basename(device), 'dm/uuid');
+      const mapped = (await unlessMissing(readFile(told, 'latin1'), '')).trim();
+      return mapped.startsWith('LVM-') && mapped.endsWith(uuid.replaceAll('-', ''));
     },
 
     atRest: (group, names) =>

@@ -16,11 +16,16 @@ const MIB = 1024 * 1024;
 export function createLvm(options: LvmOptions): DiskStore {
   const { runner, config } = options;
   const lvm = createLvmVolumes(options);
-  const diskOf = (group: string, { name, size_bytes, open }: Volume): Disk => ({
-    path: `${config.dev_dir}/${group}/${name}`,
-    size_bytes,
-    in_use: open,
-  });
+  /** Error: `program_failed` where its name leads to another device: who works on that works on another disk. */
+  async function diskOf(group: string, volume: Volume): Promise<Disk> {
+    const { name, size_bytes, open } = volume;
+    const path = `${config.dev_dir}/${group}/${name}`;
+    if (await lvm.isNamedRightly(group, volume)) return { path, size_bytes, in_use: open };
+    throw new AgentError(
+      'program_failed',
+      `${path} does not lead to the volume that LVM calls ${group}/${name}, as after a rename that was cut off; nothing was touched. Put it right: lvchange --refresh ${group}/${name}`,
+    );
+  }
   const names = (vps: VpsId) => ({ root: vps.name, swap: `${vps.name}swap` });
   const roundUp = (bytes: number, { extent_bytes }: VolumeGroup) =>
     Math.ceil(bytes / extent_bytes) * extent_bytes;
@@ -42,15 +47,34 @@ export function createLvm(options: LvmOptions): DiskStore {
   return {
     type: 'lvm',
 
+    async identify() {
+      const { name, uuid, missing_disks } = await lvm.volumeGroup();
+      if (missing_disks === 0) return uuid;
+      throw new AgentError(
+        'store_away',
+        `The volume group ${name} lacks ${missing_disks} of its physical volumes: see pvs, and dmesg for the disks. Nothing was touched.`,
+      );
+    },
+
+    async mendNames(vps) {
+      const group = await lvm.groupName();
+      const there = await lvm.volumes(group);
+      for (const name of ROOT_ROLES.map((role) => rootName(vps, role))) {
+        const volume = there.get(name);
+        if (volume && !(await lvm.isNamedRightly(group, volume)))
+          await lvm.change(['--refresh'], `${group}/${name}`);
+      }
+    },
+
     async find(vps) {
       const group = await lvm.groupName();
       const there = await lvm.volumes(group);
-      const disk = (name: string): Disk | undefined => {
+      const disk = async (name: string): Promise<Disk | undefined> => {
         const volume = there.get(name);
         return volume && diskOf(group, volume);
       };
       const { root, swap } = names(vps);
-      return { type: 'lvm', root: disk(root), swap: disk(swap) };
+      return { type: 'lvm', root: await disk(root), swap: await disk(swap) };
     },
 
     async roundedSize_bytes(size_mb) {
@@ -103,7 +127,7 @@ export function createLvm(options: LvmOptions): DiskStore {
         if (!volume) continue;
         const is_wiped = config.wipe_removed_disks === 'yes' && volume.pool === '';
         const frees_room = volume.pool === config.provisioning_thinpool && !is_wiped;
-        found[role] = { ...diskOf(group, volume), identity: volume.uuid, frees_room };
+        found[role] = { ...(await diskOf(group, volume)), identity: volume.uuid, frees_room };
       }
       return found;
     },

@@ -11,6 +11,8 @@ import type {
   Finished,
   Runner,
 } from '../core/runner.ts';
+import { couldNotRun, keepingLocks, type Started } from './keeping-locks.ts';
+import { killFollowers, killGroup } from './process-group.ts';
 
 export type { Command, Companion, CompanionCommand, Finished, Runner } from '../core/runner.ts';
 
@@ -42,6 +44,13 @@ export function lastWords(finished: Pick<Finished, 'stdout' | 'stderr'>): string
   return last.length > 200 ? `${last.slice(0, 200)}...` : last;
 }
 
+type StdioOptions<Input extends 'pipe' | 'ignore'> = readonly [
+  Input,
+  'pipe',
+  'pipe',
+  ...(3 | 4 | 5 | 6 | 7 | 8 | 9)[],
+];
+
 class Capture {
   readonly #chunks: Buffer[] = [];
   readonly #cap: number;
@@ -67,13 +76,22 @@ class Capture {
 type Child = Pick<ChildProcess, 'pid' | 'stdin' | 'stderr' | 'exitCode' | 'signalCode'> &
   PromiseLike<unknown>;
 
-function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+/**
+ * Kills what was started, whole. Who keeps locks is spared: it ends when the program has ended, which one that hangs in the
+ * kernel does not for any signal.
+ */
+function kill(child: Child, { keeps_locks }: Started, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  if (!keeps_locks) killGroup(child.pid, signal);
+  else if (killFollowers(child.pid, signal) === 0 && child.exitCode === null && child.signalCode === null) {
+    // It has not started its program yet; if it has by now, it hands the signal on.
+    process.kill(child.pid, 'SIGTERM');
   }
+}
+
+/** Of the descriptors that execa takes, its types know the first ten. */
+function stdioOf<Input extends 'pipe' | 'ignore'>(stdin: Input, { fds }: Started): StdioOptions<Input> {
+  return [stdin, 'pipe', 'pipe', ...fds] as StdioOptions<Input>;
 }
 
 /** Makes a {@link Runner}: argument arrays, LC_ALL=C, process groups that are killed whole, capped output. */
@@ -88,27 +106,37 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
     ...(cwd === undefined ? {} : { cwd }),
   });
 
+  const pathOf = ({ env }: Pick<Command, 'env'>) => env?.['PATH'] ?? path;
+
   /** How a program of its own session ends; one that ends early breaks the pipe to it, which its end tells, too. */
-  async function endOf(child: Child, label: string, started: number): Promise<CompanionEnd> {
+  async function endOf(child: Child, command: CompanionCommand, started: Started): Promise<CompanionEnd> {
+    const began = performance.now();
     const stderr = new Capture(COMPANION_CAP_BYTES);
     child.stderr?.on('data', (chunk: Buffer) => stderr.add(chunk));
     child.stdin?.on('error', () => undefined);
     await child;
-    const exit = child.pid === undefined ? 'not started' : (child.signalCode ?? child.exitCode ?? 'lost');
-    onFinished?.({ label, exit_code: exit, ms: Math.round(performance.now() - started) });
+    const is_missing =
+      child.pid === undefined || couldNotRun(started, command.program, pathOf(command), child.exitCode);
+    const exit = is_missing ? 'not started' : (child.signalCode ?? child.exitCode ?? 'lost');
+    onFinished?.({ label: command.label, exit_code: exit, ms: Math.round(performance.now() - began) });
     return { exit, last_words: lastWords({ stdout: '', stderr: stderr.text() }) };
   }
 
-  async function close(child: Child, ended: Promise<CompanionEnd>, grace_ms: number): Promise<CompanionEnd> {
+  async function close(
+    child: Child,
+    started: Started,
+    ended: Promise<CompanionEnd>,
+    grace_ms: number,
+  ): Promise<CompanionEnd> {
     child.stdin?.end();
-    const hard_kill = setTimeout(() => killGroup(child.pid, 'SIGKILL'), grace_ms);
+    const hard_kill = setTimeout(() => kill(child, started, 'SIGKILL'), grace_ms);
     const end = await ended;
     clearTimeout(hard_kill);
     return end;
   }
 
   function start(command: CompanionCommand): Companion {
-    const started = performance.now();
+    const started: Started = { ...command, fds: [], keeps_locks: false };
     const output = command.output_path === undefined ? 'pipe' : openSync(command.output_path, 'a', 0o600);
     const stdin = output === 'pipe' ? 'pipe' : 'ignore';
     const options = { ...inOwnSession(command), stdio: [stdin, output, output] } as Options;
@@ -117,38 +145,35 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
       closeSync(output);
       child.unref();
     }
-    const ended = endOf(child, command.label, started);
-    const spoke = new Promise<true>((resolve) => child.stdout?.on('data', () => resolve(true)));
-    if (command.input !== undefined) child.stdin?.write(command.input);
-    return {
-      ended,
-      answered: Promise.race([spoke, ended.then(() => false)]),
-      close: async (grace_ms) => void (await close(child, ended, grace_ms)),
-    };
+    child.stdout?.resume();
+    const ended = endOf(child, command, started);
+    return { ended, close: async (grace_ms) => void (await close(child, started, ended, grace_ms)) };
   }
 
   function converse(command: Parameters<Runner['converse']>[0]): Dialogue {
-    const started = performance.now();
-    const child = execa(command.program, [...command.args], { ...inOwnSession(command), stdin: 'pipe' });
-    const ended = endOf(child, command.label, started);
+    const started = keepingLocks(command);
+    const options = { ...inOwnSession(command), stdio: stdioOf('pipe', started) };
+    const child = execa(started.program, [...started.args], options);
+    const ended = endOf(child, command, started);
     const { stdin: input, stdout: output } = child;
-    return { input, output, close: (grace_ms) => close(child, ended, grace_ms) };
+    return { input, output, close: (grace_ms) => close(child, started, ended, grace_ms) };
   }
 
   async function run(command: Command): Promise<Finished> {
-    const started = performance.now();
+    const began = performance.now();
     const stdout = new Capture(output_cap_bytes);
     const stderr = new Capture(output_cap_bytes);
-    const ms = () => Math.round(performance.now() - started);
+    const ms = () => Math.round(performance.now() - began);
     if (command.signal?.aborted) {
       throw new AgentError('program_timeout', `${command.label} was not started: its caller has given up.`);
     }
+    const started = keepingLocks(command);
     const options: Options = {
       ...inOwnSession(command),
-      stdin: command.input === undefined ? 'ignore' : 'pipe',
+      stdio: stdioOf(command.input === undefined ? 'ignore' : 'pipe', started),
       ...(command.input === undefined ? {} : { input: command.input }),
     };
-    const child = execa(command.program, [...command.args], options);
+    const child = execa(started.program, [...started.args], options);
     const listen = (stream: typeof child.stdout, capture: Capture) =>
       stream?.on('data', (chunk: Buffer) => {
         capture.add(chunk);
@@ -163,15 +188,15 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
     const gaveUp = new Promise<undefined>((resolve) => {
       giveUp = () => resolve(undefined);
     });
-    const kill = (why: 'timeout' | 'signal') => {
+    const end = (why: 'timeout' | 'signal') => {
       if (killed_by) return;
       killed_by = why;
-      killGroup(child.pid, 'SIGTERM');
-      timers.push(setTimeout(() => killGroup(child.pid, 'SIGKILL'), KILL_GRACE_MS));
+      kill(child, started, 'SIGTERM');
+      timers.push(setTimeout(() => kill(child, started, 'SIGKILL'), KILL_GRACE_MS));
       timers.push(setTimeout(giveUp, GIVE_UP_MS));
     };
-    timers.push(setTimeout(() => kill('timeout'), command.timeout_ms));
-    const onAbort = () => kill('signal');
+    timers.push(setTimeout(() => end('timeout'), command.timeout_ms));
+    const onAbort = () => end('signal');
     command.signal?.addEventListener('abort', onAbort, { once: true });
 
     const drained = new Promise<undefined>((resolve) => {
@@ -180,7 +205,7 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
     const result = await Promise.race([child, drained, gaveUp]);
     for (const timer of timers) clearTimeout(timer);
     command.signal?.removeEventListener('abort', onAbort);
-    if (killed_by) killGroup(child.pid, 'SIGKILL');
+    if (killed_by) kill(child, started, 'SIGKILL');
     child.stdout?.destroy();
     child.stderr?.destroy();
 
@@ -196,7 +221,7 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
         killed_by === 'timeout' ? `did not end within ${command.timeout_ms / 1000} s` : 'was cancelled';
       throw new AgentError('program_timeout', `${command.label} ${why} and was killed.`, { log });
     }
-    if (child.pid === undefined) {
+    if (child.pid === undefined || couldNotRun(started, command.program, pathOf(command), code)) {
       throw new AgentError(
         'program_missing',
         `${command.label} cannot be run: ${command.program} is not installed, or not to be executed.`,

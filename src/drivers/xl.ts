@@ -1,16 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Hypervisor } from '../core/ports.ts';
 import type { Finished, Runner } from '../core/runner.ts';
+import { bySystemd, inGuestScope } from '../core/transient-unit.ts';
 import { type Domain, type DomainPhase, domainPhase, type VpsId } from '../core/vps.ts';
 import { shareFresh } from './fresh-share.ts';
+import { createGuestPresence, type PresenceOptions } from './guest-presence.ts';
 import { parseXlInfo } from './parse/xl-info.ts';
 import { parseXlList } from './parse/xl-list.ts';
+import { createSavedGuests } from './saved-guests.ts';
 import { explainXlFailure } from './xl-failures.ts';
+import { createXlSaved } from './xl-saved.ts';
 
 /** What the xl driver needs; the times are for tests. */
-export interface XlOptions {
+export interface XlOptions extends Pick<PresenceOptions, 'holdsXendomains'> {
   readonly runner: Runner;
+  readonly config: Pick<Config, 'job_runner' | 'xen_dir' | 'xen_log_dir' | 'xen_save_dir' | 'proc_dir'>;
   /** Between two looks at a domain that is going away. */
   readonly poll_ms?: number;
   /** For a call that only asks. */
@@ -41,6 +47,8 @@ function domainName(vps: VpsId): string {
 /** Makes the {@link Hypervisor} of Xen's xl. */
 export function createXl({
   runner,
+  config,
+  holdsXendomains,
   poll_ms = 500,
   ask_timeout_ms = 20_000,
   create_timeout_ms = 150_000,
@@ -48,8 +56,18 @@ export function createXl({
   destroy_timeout_ms = 60_000,
   settle_ms = 5_000,
 }: XlOptions): Hypervisor {
-  const xl = (command: string, args: readonly string[], timeout_ms: number): Promise<Finished> =>
-    runner.run({ label: `xl ${command}`, program: 'xl', args: [command, ...args], timeout_ms });
+  /** What leaves a process for the guest's whole life is started where that belongs: outside of this service (`in_scope`). */
+  async function xl(
+    command: string,
+    args: readonly string[],
+    timeout_ms: number,
+    in_scope = false,
+  ): Promise<Finished> {
+    const words = ['xl', command, ...args];
+    const scoped = in_scope && (await bySystemd(config.job_runner)) ? inGuestScope(words) : words;
+    const [program = '', ...rest] = scoped;
+    return runner.run({ label: `xl ${command}`, program, args: rest, timeout_ms });
+  }
 
   async function ask(command: string): Promise<string> {
     const answer = await xl(command, [], ask_timeout_ms);
@@ -65,6 +83,11 @@ export function createXl({
     const wanted = domainName(vps);
     return (await list()).find(({ name }) => name === wanted);
   };
+  const saved = createSavedGuests(config);
+  const presence = createGuestPresence({
+    ...{ runner, config, saved, find },
+    ...(holdsXendomains && { holdsXendomains }),
+  });
 
   /** What is there after a change went wrong: a look that fails too must not hide the first failure. */
   async function lookAgain(vps: VpsId): Promise<{ there: Domain | undefined; told: string }> {
@@ -81,10 +104,16 @@ export function createXl({
   }
 
   /** Runs a change; where it fails or does not end, looks again and hands over what is there. */
-  async function change(vps: VpsId, command: string, args: readonly string[], timeout_ms: number) {
+  async function change(
+    vps: VpsId,
+    command: string,
+    args: readonly string[],
+    timeout_ms: number,
+    in_scope = false,
+  ) {
     let finished: Finished;
     try {
-      finished = await xl(command, args, timeout_ms);
+      finished = await xl(command, args, timeout_ms, in_scope);
     } catch (error) {
       if (!(error instanceof AgentError) || error.code !== 'program_timeout') throw error;
       const { there, told } = await lookAgain(vps);
@@ -156,10 +185,15 @@ export function createXl({
   return {
     list,
     find,
+    presence,
+    ...createXlSaved({
+      ...{ saved, find, destroy_timeout_ms, restore_timeout_ms: create_timeout_ms },
+      change,
+    }),
 
     async create(vps, config_path) {
       domainName(vps);
-      const { failure, there } = await change(vps, 'create', [config_path], create_timeout_ms);
+      const { failure, there } = await change(vps, 'create', [config_path], create_timeout_ms, true);
       if (!failure) {
         if (await find(vps)) return;
         throw new AgentError(

@@ -1,7 +1,9 @@
 import { AgentError } from '../core/errors.ts';
+import { whileStopped } from '../core/vps-checks.ts';
 import { type IdleDisksDeps, idleDisks } from './idle-disks.ts';
 import type { JobOrder, Step } from './plan.ts';
 
+const CANNOT = 'cannot be checked';
 const FSCK_TIMEOUT_MS = 6 * 3_600_000;
 
 const HALF_REPAIRED = 'Its root file system may be half repaired: check it again before it is started.';
@@ -30,27 +32,28 @@ export function fsckVerdict(vps_name: string, disk_path: string, exit_code: numb
   return `The root file system of ${vps_name} is clean.`;
 }
 
-/** The steps of a check of the root file system; the VPS must be stopped, which is looked at immediately before. */
+/** The steps of a check of the root file system of a stopped VPS, which nobody starts meanwhile. */
 export function fsckPlan(deps: IdleDisksDeps): (order: JobOrder<'fsck'>) => Step[] {
   return ({ vps, request }) => [
     {
       name: 'fsck',
-      async run(step) {
-        const { root } = await idleDisks(deps, vps, request.image_type, 'cannot be checked');
-        await step.fate({ state: 'failed', told: HALF_REPAIRED });
-        const options = { timeout_ms: FSCK_TIMEOUT_MS, ok_codes: ANSWERS };
-        const { exit_code } = await step.script('fsck-disk', [root], options).catch(async (thrown) => {
-          // It ended by itself: whatever it says, it was not cut off.
-          if (thrown instanceof AgentError && thrown.code === 'program_failed' && !step.signal.aborted) {
-            await step.fate(undefined);
-          }
-          throw thrown;
-        });
-        await step.fate(undefined);
-        const verdict = fsckVerdict(vps.name, root, exit_code);
-        step.log(verdict);
-        return verdict;
-      },
+      run: (step) =>
+        whileStopped(deps, vps, CANNOT, async () => {
+          const { root } = await idleDisks(deps, vps, request.image_type, CANNOT);
+          await step.fate({ state: 'failed', told: HALF_REPAIRED });
+          const options = { timeout_ms: FSCK_TIMEOUT_MS, ok_codes: ANSWERS };
+          const { exit_code } = await step.script('fsck-disk', [root], options).catch(async (thrown) => {
+            // It ended by itself: whatever it says, it was not cut off.
+            if (thrown instanceof AgentError && thrown.code === 'program_failed' && !step.signal.aborted) {
+              await step.fate(undefined);
+            }
+            throw thrown;
+          });
+          await step.fate(undefined);
+          const verdict = fsckVerdict(vps.name, root, exit_code);
+          step.log(verdict);
+          return verdict;
+        }),
     },
   ];
 }

@@ -1,10 +1,11 @@
-import type { DiskStore, Hypervisor, ImageType } from '../core/ports.ts';
+import type { DiskStore, Hypervisor, ImageType, VpsLocks } from '../core/ports.ts';
 import type { VpsId } from '../core/vps.ts';
 import { requireBothDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
 
 /** What looking at a VPS's disks reaches. */
 export interface IdleDisksDeps {
-  readonly hypervisor: Hypervisor;
+  readonly hypervisor: Pick<Hypervisor, 'presence'>;
+  readonly locks: VpsLocks;
   readonly disks: Readonly<Record<ImageType, DiskStore>>;
 }
 
@@ -20,10 +21,10 @@ export interface IdleDisks {
  * The disks of a VPS, once it is sure that nothing uses them: no domain of that name in any state, no disk open. Called by
  * a job under the VPS's lock, immediately before it changes them.
  *
- * @throws AgentError vps_running, disks_missing, disks_in_use
+ * @throws AgentError vps_running, vps_saved, vps_busy, disks_missing, store_away, disks_in_use
  */
 export async function idleDisks(
-  { hypervisor, disks }: IdleDisksDeps,
+  { hypervisor, disks }: Pick<IdleDisksDeps, 'hypervisor' | 'disks'>,
   vps: VpsId,
   type: ImageType,
   cannot: string,

@@ -2,14 +2,16 @@ import { lstat, mkdir, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../core/errors.ts';
+import { holding } from '../core/held-locks.ts';
 import { readLogTail } from '../core/log-tail.ts';
 import type { FileLocks, JobStatus, Jobs } from '../core/ports.ts';
+import { bootId } from '../core/steady-clock.ts';
 import type { VpsId } from '../core/vps.ts';
 import { isEnded, type JobFolder, readStatus } from './folder.ts';
 import { type LaunchOptions, launch } from './launch.ts';
 import { createLeftovers } from './leftovers.ts';
 import { settle } from './settle.ts';
-import { bootId, createJobStore, type StoredJob } from './store.ts';
+import { createJobStore, type StoredJob } from './store.ts';
 
 /** What {@link createJobs} needs. */
 export interface JobsOptions extends LaunchOptions {
@@ -25,8 +27,11 @@ export interface JobsOptions extends LaunchOptions {
 
 /** {@link Jobs}, with what the daemon does at its start and from time to time. */
 export interface JobKeeper extends Jobs {
-  /** Settles every dead job, and deletes what crashes left of folders. Returns the jobs that were settled. */
-  recover(): Promise<readonly JobStatus[]>;
+  /**
+   * Settles every dead job, and deletes what crashes left of folders. What fails for one VPS is told, and keeps no other one's from
+   * being done. Returns the jobs that were settled.
+   */
+  recover(onTrouble: (vps: VpsId, thrown: unknown) => void): Promise<readonly JobStatus[]>;
 }
 
 const ENDED_JOBS_KEPT = 10;
@@ -65,7 +70,7 @@ export function createJobs(options: JobsOptions): JobKeeper {
     const lock = await locks.tryLock(folder.lock_path);
     if (!lock) return readStatus(folder);
     try {
-      return await settle(folder, leftovers);
+      return await holding(lock, () => settle(folder, leftovers));
     } finally {
       await lock.release();
     }
@@ -124,11 +129,19 @@ export function createJobs(options: JobsOptions): JobKeeper {
       );
     }
     try {
-      const settled = await settle(folder, leftovers, tell);
+      const settled = await holding(lock, () => settle(folder, leftovers, tell));
       return new AgentError('program_failed', settled?.message ?? `The job ${folder.id} is gone.`);
     } finally {
       await lock.release();
     }
+  }
+
+  async function recoverOne(vps: VpsId): Promise<JobStatus[]> {
+    await store.sweep(vps, start_timeout_ms);
+    const before = (await store.list(vps)).filter(({ status }) => !isEnded(status));
+    await jobs.current(vps);
+    const now = await Promise.all(before.map(({ folder }) => readStatus(folder)));
+    return now.filter((status) => status !== undefined && isEnded(status)) as JobStatus[];
   }
 
   const jobs: JobKeeper = {
@@ -175,7 +188,7 @@ export function createJobs(options: JobsOptions): JobKeeper {
         );
       }
       try {
-        return await settle(folder, leftovers);
+        return await holding(lock, () => settle(folder, leftovers));
       } finally {
         await lock.release();
       }
@@ -201,15 +214,13 @@ export function createJobs(options: JobsOptions): JobKeeper {
       if (link?.isSymbolicLink()) await rm(logLink(vps));
     },
 
-    async recover() {
+    async recover(onTrouble) {
       const settled: JobStatus[] = [];
       for (const vps of await store.vpses()) {
-        await store.sweep(vps, start_timeout_ms);
-        const before = (await store.list(vps)).filter(({ status }) => !isEnded(status));
-        await jobs.current(vps);
-        for (const { folder } of before) {
-          const now = await readStatus(folder);
-          if (now && isEnded(now)) settled.push(now);
+        try {
+          settled.push(...(await recoverOne(vps)));
+        } catch (thrown) {
+          onTrouble(vps, thrown);
         }
       }
       return settled;

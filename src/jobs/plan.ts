@@ -9,6 +9,8 @@ export interface ScriptOptions {
   readonly input?: string;
   /** Exit codes that are not failures, besides 0. */
   readonly ok_codes?: readonly number[];
+  /** It ends with this process by itself (src/core/runner.ts). */
+  readonly ends_with_caller?: boolean;
 }
 
 /** What a step is run with. */

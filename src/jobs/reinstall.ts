@@ -1,10 +1,11 @@
 import type { Config } from '../config/schema.ts';
 import { type Bases, debianSystem, type HeldVolume } from '../core/bases.ts';
 import { AgentError } from '../core/errors.ts';
-import type { GuestConfigStore, Installable, JobFate, Templates } from '../core/ports.ts';
+import { holding } from '../core/held-locks.ts';
+import type { GuestConfigStore, HeldLock, Installable, JobFate, Templates } from '../core/ports.ts';
 import type { ReinstallChoice, Systems } from '../core/systems.ts';
 import { selfInstalledGuest } from '../core/vps.ts';
-import { requireStopped } from '../core/vps-checks.ts';
+import { whileStopped } from '../core/vps-checks.ts';
 import { type IdleDisks, type IdleDisksDeps, idleDisks } from './idle-disks.ts';
 import type { JobOrder, Step, StepContext } from './plan.ts';
 import { baseConfigArgs, type GuestKernel, networkArgs } from './reinstall-args.ts';
@@ -73,6 +74,8 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
     let target = '';
     /** Whether that disk began as a copy of a base. */
     let copied = false;
+    /** Held while the system is built in place: who starts the guest meanwhile is refused. */
+    let claim: HeldLock | undefined;
     const self_installed = selfInstalledGuest(request.os);
     if (self_installed) return selfInstalledSteps(deps, order, self_installed);
 
@@ -106,7 +109,8 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
         async run(ctx) {
           if (!site) await ctx.fate(fateOf('untouched'));
           site ??= await look();
-          const said = await run(ctx, site);
+          const at = site;
+          const said = await (claim ? holding(claim, () => run(ctx, at)) : run(ctx, at));
           return typeof said === 'string' ? said : undefined;
         },
       };
@@ -172,7 +176,8 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
         if (at.choice.mode === 'swap') {
           await ctx.fate(fateOf('beside'));
           copied = base !== undefined;
-          return (await systems.begin(vps, request.image_type, at.choice, base?.volume)).path;
+          const begin = () => systems.begin(vps, request.image_type, at.choice, base?.volume);
+          return (await (base ? holding(base.lock, begin) : begin())).path;
         }
         return await prepareInPlace(ctx);
       } finally {
@@ -181,10 +186,19 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
     }
 
     async function prepareInPlace(ctx: StepContext): Promise<string> {
-      const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
+      await idleDisks(deps, vps, request.image_type, CANNOT);
+      claim = await deps.locks.claimDisks(vps, CANNOT);
       await ctx.fate(fateOf('unfinished'));
+      const config = await guests.read(vps);
       await guests.remove(vps);
-      return disks.root;
+      try {
+        // Who read the configuration before it went has a process or a domain by now.
+        return (await idleDisks(deps, vps, request.image_type, CANNOT)).root;
+      } catch (error) {
+        await ctx.fate(fateOf('untouched'));
+        await guests.put(vps, config);
+        throw error;
+      }
     }
 
     async function takePlace(ctx: StepContext, at: Site): Promise<void> {
@@ -192,12 +206,15 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
       const { memory_mb, nics, image_type: type } = request;
       const guest = { vps, memory_mb, nics, disks: at.disks, kernel, initrd };
       if (at.choice.mode === 'swap') {
-        await requireStopped(deps.hypervisor, vps, CANNOT);
-        await ctx.script('reinstall-swap-space', ['--swap', at.disks.swap], { timeout_ms: SHORT_MS });
+        await whileStopped(deps, vps, CANNOT, () =>
+          ctx.script('reinstall-swap-space', ['--swap', at.disks.swap], { timeout_ms: SHORT_MS }),
+        );
         await systems.approve(vps, { type, config: guests.render(guest), job: order.id });
         await ctx.fate(approvedFate(vps.name));
         ctx.log((await systems.settle(vps)) ?? '');
       } else {
+        await claim?.release();
+        claim = undefined;
         await guests.write(guest);
         await guests.enableAutostart(vps);
       }

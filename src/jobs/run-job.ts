@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { AgentError, asAgentError } from '../core/errors.ts';
+import { holding } from '../core/held-locks.ts';
 import type { JobFate, JobKind, JobStatus, JobStep, VpsLocks } from '../core/ports.ts';
 import type { Runner } from '../core/runner.ts';
 import type { Systems } from '../core/systems.ts';
@@ -111,7 +112,7 @@ async function settleSystems(job: JobProcess, vps: VpsId): Promise<string | unde
   try {
     const lock = await job.locks.acquire(vps, 'the end of a job', END_LOCK_WAIT_MS);
     try {
-      return await job.systems.settle(vps);
+      return await holding(lock, () => job.systems.settle(vps));
     } finally {
       await lock.release();
     }
@@ -155,16 +156,18 @@ export async function runJob(path: string, job: JobProcess): Promise<JobStatus> 
     try {
       const context = stepContext(progress, log, job);
       const total = steps.reduce((sum, { weight = 1 }) => sum + weight, 0);
-      for (const step of steps) {
-        job.signal.throwIfAborted();
-        await progress.begin(step.name, Math.round((1000 * (step.weight ?? 1)) / total) / 10);
-        header(`step ${step.name}`);
-        message = (await step.run(context)) ?? message;
-      }
+      await holding(lock, async () => {
+        for (const step of steps) {
+          job.signal.throwIfAborted();
+          await progress.begin(step.name, Math.round((1000 * (step.weight ?? 1)) / total) / 10);
+          header(`step ${step.name}`);
+          message = (await step.run(context)) ?? message;
+        }
+      });
     } catch (thrown) {
       problem = { thrown };
     } finally {
-      // The lock's holder goes with the rest; until the end is on disk, the running job itself keeps others out.
+      // What is taken down is this job's own, also where its lock was lost.
       if (process.pid === 1) await leftovers.killNamespace();
       const left = await takeDown(folder, leftovers);
       if (left !== undefined) problem ??= { thrown: new AgentError('program_failed', left) };

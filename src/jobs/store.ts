@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, readdir, readFile, rename, rm, unlink } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { syncFolder, writeNewFile } from '../core/atomic-file.ts';
+import { makeFolder, syncFolder, writeNewFile } from '../core/atomic-file.ts';
 import type { JobKind, JobStatus } from '../core/ports.ts';
+import { bootId } from '../core/steady-clock.ts';
 import { parseVpsId, type VpsId } from '../core/vps.ts';
 import { isEnded, type JobFolder, jobFolder, readStatus, type StoredRequest, writeStatus } from './folder.ts';
 
@@ -62,11 +63,6 @@ function nextId(now: Date, newest: string | undefined): string {
   return `${stamp(at)}-${randomBytes(2).toString('hex')}`;
 }
 
-/** The running kernel's boot_id (random(4)). */
-export async function bootId(): Promise<string> {
-  return (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim();
-}
-
 /** The store below a folder, `state_dir/states`. */
 export function createJobStore(states_dir: string): JobStore {
   const vpsFolder = (vps: VpsId) => join(states_dir, vps.name);
@@ -91,7 +87,7 @@ export function createJobStore(states_dir: string): JobStore {
     async create(vps, asked, secret) {
       const parent = vpsFolder(vps);
       await replaceOldStateFile(parent);
-      await mkdir(parent, { recursive: true, mode: 0o700 });
+      await makeFolder(parent);
       const newest = (await entries(parent)).filter((name) => JOB_ID.test(name)).at(-1);
       const now = new Date();
       const id = nextId(now, newest);

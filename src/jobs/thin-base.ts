@@ -37,6 +37,7 @@ export async function holdBase(template: TemplateBase, ctx: StepContext): Promis
   const fill = (disk: string) =>
     ctx.script('base-fill', ['--disk', disk, '--on', mount_point, '--hook', ...args(programs.install_os)], {
       timeout_ms: INSTALL_MS,
+      ends_with_caller: true,
     });
   return bases.volume({ template: { os, made_from, needs_kib: Number(needs_kib), fill } }, disk_bytes, ctx);
 }

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { AgentError, asAgentError, errorFields } from '../core/errors.ts';
+import { holdingNothing } from '../core/held-locks.ts';
 import type { RemovedDisks } from '../core/ports.ts';
 
 /** Overwrites removed disks, one after the other. */
@@ -53,7 +54,7 @@ export function createWiper({ removed, log }: WiperOptions): Wiper {
 
   return {
     run() {
-      running ??= wipeAll()
+      running ??= holdingNothing(wipeAll)
         .catch((thrown: unknown) => {
           if (thrown instanceof AgentError && NO_VOLUMES.includes(thrown.code)) return;
           warn('removed disks cannot be looked for', thrown);

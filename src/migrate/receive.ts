@@ -8,7 +8,13 @@ import type { Disk, DiskStore, GuestFile } from '../core/ports.ts';
 import type { Runner } from '../core/runner.ts';
 import type { UnderLock } from '../core/under-lock.ts';
 import type { VpsId } from '../core/vps.ts';
-import { type BothDisks, findIfThere, requireBothDisks, requireStopped } from '../core/vps-checks.ts';
+import {
+  type BothDisks,
+  findIfThere,
+  requireBothDisks,
+  requireStopped,
+  whileStopped,
+} from '../core/vps-checks.ts';
 import { type DiskWriter, sumOfDisk, writeDisk } from './disk-io.ts';
 import { describeGuest, renameGuest } from './guest-config.ts';
 import {
@@ -30,7 +36,7 @@ const REPLY_INTERVAL_MS = 1_000;
 
 /** What receiving needs. */
 export interface ReceiverOptions {
-  readonly ports: Pick<Ports, 'hypervisor' | 'disks' | 'guests' | 'systems'>;
+  readonly ports: Pick<Ports, 'hypervisor' | 'disks' | 'guests' | 'systems' | 'locks'>;
   readonly underLock: UnderLock;
   readonly runner: Runner;
 }
@@ -203,16 +209,18 @@ async function receive(options: ReceiverOptions, vps: VpsId, connection: Connect
       root_mb: Math.ceil(header.size_bytes.root / MB),
       swap_mb: Math.ceil(header.size_bytes.swap / MB),
     };
-    await makeDisks({ store, systems: ports.systems }, vps, { root: undefined, swap: undefined }, size);
-    try {
-      const disks = await requireBothDisks(ports.disks, vps, header.type, CANNOT);
-      const config = configHere(header, vps, disks);
-      await reception.copy(header, bytes, disks);
-      await ports.guests.put(vps, config);
-    } catch (error) {
-      await takeBack(ports, store, vps, error);
-      throw error;
-    }
+    await whileStopped(ports, vps, CANNOT, async () => {
+      await makeDisks({ store, systems: ports.systems }, vps, { root: undefined, swap: undefined }, size);
+      try {
+        const disks = await requireBothDisks(ports.disks, vps, header.type, CANNOT);
+        const config = configHere(header, vps, disks);
+        await reception.copy(header, bytes, disks);
+        await ports.guests.put(vps, config);
+      } catch (error) {
+        await takeBack(ports, store, vps, error);
+        throw error;
+      }
+    });
     await reception.takeOver();
   });
 }

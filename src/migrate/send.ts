@@ -7,7 +7,13 @@ import type { GuestFile } from '../core/ports.ts';
 import type { Runner } from '../core/runner.ts';
 import type { UnderLock } from '../core/under-lock.ts';
 import type { VpsId } from '../core/vps.ts';
-import { type BothDisks, requireBothDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
+import {
+  type BothDisks,
+  requireBothDisks,
+  requireStopped,
+  requireUnused,
+  whileStopped,
+} from '../core/vps-checks.ts';
 import { isZero, readDisk, writeMark } from './disk-io.ts';
 import { describeGuest } from './guest-config.ts';
 import { connect, type Peer, Refusal } from './peer.ts';
@@ -18,7 +24,7 @@ const CANNOT = 'cannot be moved';
 
 /** What sending needs. */
 export interface SenderOptions {
-  readonly ports: Pick<Ports, 'hypervisor' | 'disks' | 'guests'>;
+  readonly ports: Pick<Ports, 'hypervisor' | 'disks' | 'guests' | 'locks'>;
   readonly underLock: UnderLock;
   readonly runner: Runner;
   readonly node_name: string;
@@ -194,8 +200,8 @@ Not moved: statistics that the panel has not fetched, the console user's passwor
 
 /** See `Moves.send`. */
 export function sendVps(options: SenderOptions, move: Move, watch: MoveWatch): Promise<string> {
-  const { underLock, runner, ssh_env: env } = options;
-  return underLock(move.vps, `dtc-xen_migrate to ${move.host}`, async () => {
+  const { underLock, runner, ports, ssh_env: env } = options;
+  const send = async () => {
     const found = await look(options, move.vps);
     let fate: Fate = { refused: asItWas(move.vps), failed: asItWas(move.vps) };
     const onFate = (told: Fate) => {
@@ -212,5 +218,8 @@ export function sendVps(options: SenderOptions, move: Move, watch: MoveWatch): P
     } finally {
       await peer.close();
     }
-  });
+  };
+  return underLock(move.vps, `dtc-xen_migrate to ${move.host}`, () =>
+    whileStopped(ports, move.vps, CANNOT, send),
+  );
 }

@@ -21,7 +21,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 60_000,
-  errors: ['vps_running', 'disks_missing', ...PROGRAM_ERRORS],
+  errors: ['vps_running', 'vps_saved', 'disks_missing', ...PROGRAM_ERRORS],
   handler: async (ctx, { vpsname: vps, ramsize, kerneltype, allipaddrs }) => {
     const { config } = ctx;
     const ips = parseAddressList('allipaddrs', allipaddrs);

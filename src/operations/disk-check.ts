@@ -14,7 +14,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 180_000,
-  errors: ['vps_running', 'disks_missing', 'disks_in_use', ...PROGRAM_ERRORS],
+  errors: ['vps_running', 'vps_saved', 'disks_missing', 'disks_in_use', ...PROGRAM_ERRORS],
   handler: async (ctx, { vpsname: vps }) => {
     await requireStopped(ctx.hypervisor, vps, 'cannot be checked');
     const disks = await requireDisks(ctx.disks, vps, undefined);

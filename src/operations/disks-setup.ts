@@ -25,7 +25,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 300_000,
-  errors: ['disks_exist', 'vps_running', 'no_volume_group', ...PROGRAM_ERRORS],
+  errors: ['disks_exist', 'vps_running', 'vps_saved', 'no_volume_group', ...PROGRAM_ERRORS],
   handler: async ({ disks, hypervisor, systems }, { vpsname: vps, hddsize, swapsize, imagetype }) => {
     const refuse = (what: string) =>
       new AgentError(

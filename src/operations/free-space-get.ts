@@ -20,7 +20,7 @@ export default defineOperation({
   lock: 'none',
   changes: false,
   timeout_ms: 30_000,
-  errors: ['no_volume_group', ...PROGRAM_ERRORS],
+  errors: ['no_volume_group', 'store_away', ...PROGRAM_ERRORS],
   handler: async ({ disks, hypervisor }) => {
     const [disk_mb, memory_mb] = await Promise.all([disks.lvm.free_mib(), hypervisor.freeMemory_mib()]);
     return { disk_mb, memory_mb };

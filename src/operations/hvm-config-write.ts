@@ -22,7 +22,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 60_000,
-  errors: ['vps_running', 'disks_missing', 'not_found', ...PROGRAM_ERRORS],
+  errors: ['vps_running', 'vps_saved', 'disks_missing', 'not_found', ...PROGRAM_ERRORS],
   handler: async (ctx, { vpsname: vps, ramsize, allipaddrs, vncpassword, howtoboot }) => {
     const ips = parseAddressList('allipaddrs', allipaddrs);
     await requireStopped(ctx.hypervisor, vps, 'cannot be configured');

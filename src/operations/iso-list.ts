@@ -12,6 +12,6 @@ export default defineOperation({
   lock: 'none',
   changes: false,
   timeout_ms: 15_000,
-  errors: ['program_failed'],
+  errors: ['program_failed', 'store_away'],
   handler: async ({ accounts }, { vpsname: vps }) => ({ iso: [...(await accounts.isoFiles(vps))] }),
 });

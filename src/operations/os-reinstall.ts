@@ -56,6 +56,7 @@ export default defineOperation({
   errors: [
     'unknown_os',
     'vps_running',
+    'vps_saved',
     'disks_missing',
     'disks_in_use',
     'no_volume_group',

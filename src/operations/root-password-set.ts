@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
 import { password, result, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
-import { requireDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
+import { requireDisks, requireUnused, whileStopped } from '../core/vps-checks.ts';
 
 const CANNOT = 'cannot be given a new root password';
 
@@ -16,14 +16,16 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 60_000,
-  errors: ['vps_running', 'disks_missing', 'disks_in_use', 'program_failed', 'program_timeout'],
+  errors: ['vps_running', 'vps_saved', 'disks_missing', 'disks_in_use', 'program_failed', 'program_timeout'],
   handler: async (ctx, { vpsname: vps, password }) => {
     const hash = await ctx.accounts.hashRootPassword(password);
     const disks = await requireDisks(ctx.disks, vps, undefined);
     if (!disks.root) throw new AgentError('disks_missing', `${vps.name} has no root disk.`);
-    await requireUnused(ctx.disks[disks.type], vps, CANNOT, disks);
-    await requireStopped(ctx.hypervisor, vps, CANNOT);
-    await ctx.roots.setRootPassword(disks.root, hash);
+    const { root, type } = disks;
+    await whileStopped(ctx, vps, CANNOT, async () => {
+      await requireUnused(ctx.disks[type], vps, CANNOT, disks);
+      await ctx.roots.setRootPassword(root, hash);
+    });
     return { result: `Changed the root password of ${vps.name}` };
   },
 });

@@ -22,6 +22,21 @@ const sample = z
   })
   .meta({ typeName: 'Sample' });
 
+const NUMBER = /^(?:[0-9]{1,15}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,3})?$/;
+const LATEST_S = 1e11;
+
+/** A sample's timestamp as a caller sends it back; any way to write an xsd:double that its language has. */
+const timestamp = (doc: string) =>
+  z
+    .string()
+    .transform((text, ctx) => {
+      const value = NUMBER.test(text) ? Number(text) : Number.NaN;
+      if (value <= LATEST_S) return value;
+      ctx.addIssue({ code: 'custom', message: "must be a sample's timestamp: seconds since 1970, or 0" });
+      return z.NEVER;
+    })
+    .meta({ xsd: 'xsd:double', doc });
+
 const FLOATS: ReadonlySet<string> = new Set(['timestamp', 'diff_cpu_time', 'cpu_time']);
 
 const toStruct = ({ vpsname: _name, ...counters }: z.output<typeof sample>) =>
@@ -33,9 +48,16 @@ const toStruct = ({ vpsname: _name, ...counters }: z.output<typeof sample>) =>
 
 export default defineOperation({
   name: 'getCollectedPerformanceData',
-  summary: 'Hands out the oldest samples; they are deleted once the answer has been written out in full.',
+  summary:
+    'Hands out the oldest samples. They are deleted once the client is known to have read the answer, or by `confirm` alone.',
   who: 'admin',
-  input: z.object({ count: count('Samples wanted; 0: all.').default(0) }),
+  input: z.object({
+    count: count('Samples wanted; 0: all.').default(0),
+    confirm: timestamp(
+      'The timestamp of the newest sample that the caller has stored, or 0: samples up to that one are deleted first, and ' +
+        'those of this answer only when a later call confirms them.',
+    ).optional(),
+  }),
   output: z.object({ sample: z.array(sample) }),
   legacy: ({ sample: rows }) => {
     const minutes = new Map<number, [string, Struct][]>();
@@ -49,9 +71,13 @@ export default defineOperation({
   changes: true,
   timeout_ms: 120_000,
   errors: [],
-  handler: async ({ samples, onAnswer }, { count }) => {
-    const delivery = await samples.take(count);
-    onAnswer({ delivered: () => delivery.delivered(), lost: () => delivery.kept() });
-    return { sample: delivery.samples.flatMap((taken) => [...taken.guests]) };
+  handler: async ({ samples, onAnswer }, { count, confirm }) => {
+    const rows = (all: readonly { readonly guests: readonly z.output<typeof sample>[] }[]) =>
+      all.flatMap(({ guests }) => guests);
+    if (confirm !== undefined) return { sample: rows(await samples.confirm(confirm, count)) };
+    const { samples: taken, delivered, kept, wanted } = await samples.take(count);
+    if (taken.length === 0) kept();
+    else onAnswer({ delivered, lost: kept, wanted });
+    return { sample: rows(taken) };
   },
 });

@@ -7,17 +7,24 @@ const DESTROY_WAIT_MS = 60_000;
 
 export default defineOperation({
   name: 'destroyVPS',
-  summary: 'Powers the VPS off at once, as pulling the plug would; nothing is deleted.',
+  summary:
+    'Powers the VPS off at once, as pulling the plug would; of a saved guest, the saved memory goes. No disk is touched.',
   who: 'owner',
   input: z.object({ vpsname: vpsname() }),
   output: result,
   legacy: (output) => ['OK', output.result],
   lock: 'vps',
+  settles: false,
   changes: true,
   timeout_ms: 120_000,
   errors: ['vps_not_running', ...PROGRAM_ERRORS],
   handler: async ({ hypervisor }, { vpsname: vps }) => {
-    if (!(await hypervisor.find(vps))) {
+    const { kind } = await hypervisor.presence(vps);
+    if (kind === 'saved') {
+      await hypervisor.forgetSaved(vps);
+      return { result: `Destroyed ${vps.name}` };
+    }
+    if (kind !== 'domain') {
       throw new AgentError('vps_not_running', `${vps.name} cannot be destroyed: Xen has no such domain.`);
     }
     await hypervisor.destroy(vps, DESTROY_WAIT_MS);

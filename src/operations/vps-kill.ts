@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname, word } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
-import { findIfThere, requireStopped, requireUnused } from '../core/vps-checks.ts';
+import { findIfThere, requireUnused, whileStopped } from '../core/vps-checks.ts';
+
+const CANNOT = 'cannot be deleted';
 
 export default defineOperation({
   name: 'killVPS',
@@ -16,14 +18,12 @@ export default defineOperation({
   output: result,
   legacy: () => 'OK',
   lock: 'vps',
+  settles: false,
   changes: true,
   timeout_ms: 180_000,
-  errors: ['vps_running', 'disks_in_use', 'no_volume_group', ...PROGRAM_ERRORS],
-  handler: async (
-    { accounts, consoles, disks, hypervisor, guests, jobs, systems },
-    { vpsname: vps, imagetype },
-  ) => {
-    await requireStopped(hypervisor, vps, 'cannot be deleted');
+  errors: ['vps_running', 'vps_saved', 'disks_in_use', 'no_volume_group', ...PROGRAM_ERRORS],
+  handler: async (ctx, { vpsname: vps, imagetype }) => {
+    const { accounts, consoles, disks, guests, jobs, systems } = ctx;
     const store = disks[imagetype];
     const other = imagetype === 'lvm' ? disks.vbd : disks.lvm;
     const elsewhere = await findIfThere(other, vps);
@@ -33,10 +33,13 @@ export default defineOperation({
         `killVPS: ${vps.name} has ${other.type} disks, and imagetype is ${imagetype}; nothing was touched.`,
       );
     }
-    await requireUnused(store, vps, 'cannot be deleted');
-    await store.remove(vps);
-    await systems.forget(vps);
-    await guests.remove(vps);
+    await accounts.requireHomes();
+    await whileStopped(ctx, vps, CANNOT, async () => {
+      await requireUnused(store, vps, CANNOT);
+      await store.remove(vps);
+      await systems.forget(vps);
+      await guests.remove(vps);
+    });
     await accounts.revoke(vps);
     await accounts.unpinIsos(vps);
     await jobs.forget(vps);

@@ -14,7 +14,7 @@ export default defineOperation({
   lock: 'vps',
   changes: true,
   timeout_ms: 180_000,
-  errors: ['not_found', 'vps_running', 'disks_in_use', ...PROGRAM_ERRORS],
+  errors: ['not_found', 'vps_running', 'vps_saved', 'disks_in_use', ...PROGRAM_ERRORS],
   handler: async ({ systems }, { vpsname: vps }) => {
     await systems.rollback(vps);
     return { result: `${vps.name} has the system again that it had before; rollbackVPSos changes them back` };

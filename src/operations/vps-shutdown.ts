@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
+import { requireStopped } from '../core/vps-checks.ts';
 
 const SHUTDOWN_WAIT_MS = 120_000;
 
@@ -13,11 +14,14 @@ export default defineOperation({
   output: result,
   legacy: (output) => ['OK', output.result],
   lock: 'vps',
+  settles: false,
   changes: true,
   timeout_ms: 240_000,
-  errors: ['vps_not_running', ...PROGRAM_ERRORS],
+  errors: ['vps_not_running', 'vps_saved', ...PROGRAM_ERRORS],
   handler: async ({ hypervisor }, { vpsname: vps }) => {
-    if (!(await hypervisor.find(vps))) {
+    const { kind } = await hypervisor.presence(vps);
+    if (kind === 'saved') await requireStopped(hypervisor, vps, 'cannot be shut down');
+    if (kind !== 'domain') {
       throw new AgentError('vps_not_running', `${vps.name} cannot be shut down: Xen has no such domain.`);
     }
     await hypervisor.shutdown(vps, SHUTDOWN_WAIT_MS);

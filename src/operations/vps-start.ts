@@ -6,7 +6,7 @@ import { requireStopped } from '../core/vps-checks.ts';
 
 export default defineOperation({
   name: 'startVPS',
-  summary: 'Boots the VPS from its configuration in /etc/xen.',
+  summary: 'Boots the VPS from its configuration in /etc/xen; one that was saved goes on where it was.',
   who: 'owner',
   input: z.object({ vpsname: vpsname() }),
   output: result,
@@ -16,6 +16,10 @@ export default defineOperation({
   timeout_ms: 180_000,
   errors: ['vps_running', 'vps_not_installed', ...PROGRAM_ERRORS],
   handler: async ({ hypervisor, guests }, { vpsname: vps }) => {
+    if ((await hypervisor.presence(vps)).kind === 'saved') {
+      await hypervisor.restore(vps);
+      return { result: `Started ${vps.name}` };
+    }
     if (!(await guests.exists(vps))) {
       throw new AgentError(
         'vps_not_installed',

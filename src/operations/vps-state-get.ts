@@ -29,16 +29,19 @@ const job = z
 export default defineOperation({
   name: 'getVPSState',
   summary:
-    "Tells what the VPS does: running, stopped, being installed (mkos) or checked (fsck), and its last job's end.",
+    "Tells what the VPS does: running, stopped, saved, being installed (mkos) or checked (fsck), and its last job's end.",
   who: 'owner',
   input: z.object({ vpsname: vpsname() }),
   output: z.object({
-    state: out.string('stopped, mkos, fsck, building, running, paused, stopping, preserved or crashed.'),
+    state: out.string(
+      'stopped, saved, starting, mkos, fsck, building, running, paused, stopping, preserved or crashed.',
+    ),
     domain: domain.optional(),
     last_job: job.optional(),
   }),
   legacy: ({ state, domain: there }): LegacyValue => {
-    if (!there) return state === 'stopped' ? 'Not running' : state;
+    // A panel offers to start what does not run; that is what a saved guest wants, too.
+    if (!there) return ['mkos', 'fsck'].includes(state) ? state : 'Not running';
     return [
       'domain',
       ['id', there.id],
@@ -64,8 +67,10 @@ export default defineOperation({
       ended: last.ended,
     };
     if (running) return { state: running.kind === 'reinstall' ? 'mkos' : 'fsck', last_job };
-    const found = await hypervisor.find(vps);
-    if (!found) return { state: 'stopped', last_job };
+    const presence = await hypervisor.presence(vps);
+    if (presence.kind !== 'domain')
+      return { state: presence.kind === 'awaited' ? 'stopped' : presence.kind, last_job };
+    const { domain: found } = presence;
     return {
       state: domainPhase(found),
       domain: {

@@ -26,11 +26,16 @@ export interface SamplesOptions {
   /** How long a caller waits for another's delivery. */
   readonly delivery_wait_ms?: number;
   readonly fault?: Fault;
+  /**
+   * Makes sure that the spool's folder is the one that it was, and marks it where it is new: of one that is not mounted, an empty
+   * folder is left. Error: `store_away`.
+   */
+  readonly claimFolder?: (folder: string) => Promise<unknown>;
 }
 
 /** The sample spool with its sampler. */
 export interface Sampler extends Samples {
-  /** Opens the spool and begins to take samples. */
+  /** Opens the spool, at every minute anew where that fails, and begins to take samples. */
   start(): Promise<void>;
   /** Takes no more samples; one that is being taken is finished. */
   stop(): Promise<void>;
@@ -40,18 +45,21 @@ export interface Sampler extends Samples {
 
 /** Makes the {@link Sampler} of a node; its files are in state_dir/perfdata. */
 export function createSamples(options: SamplesOptions): Sampler {
-  const { hypervisor, counters, config, log, now = Date.now } = options;
+  const { hypervisor, counters, config, log, now = Date.now, claimFolder = async () => undefined } = options;
   const exclusive = createExclusive();
 
+  const dir = join(config.state_dir, 'perfdata');
+
   async function open() {
-    const folder = createSpoolFolder(join(config.state_dir, 'perfdata'), log, options.fault);
+    const folder = createSpoolFolder(dir, log, options.fault);
     const spool = await openSpool({ folder, retention_days: config.perf_retention, log, now });
     const wait_ms = options.delivery_wait_ms ?? DELIVERY_WAIT_MS;
     return { spool, deliveries: createDeliveries({ spool, wait_ms }) };
   }
 
   let opened: ReturnType<typeof open> | undefined;
-  function ready(): ReturnType<typeof open> {
+  async function ready(): ReturnType<typeof open> {
+    await claimFolder(dir);
     opened ??= open().catch((error: unknown) => {
       opened = undefined;
       throw error;
@@ -61,7 +69,7 @@ export function createSamples(options: SamplesOptions): Sampler {
 
   async function takeSample(spool: Spool): Promise<void> {
     const domains = await hypervisor.list();
-    const timestamp = now() / 1000;
+    const timestamp = spool.timestamp();
     const reading = await counters.read(domains);
     const { sample, state } = diff(spool.state, reading, { timestamp, direction: config.perf_direction });
     await spool.append(sample, state);
@@ -83,7 +91,12 @@ export function createSamples(options: SamplesOptions): Sampler {
   return {
     sampleNow,
     async start() {
-      await ready();
+      try {
+        await ready();
+      } catch (error) {
+        const failure = asAgentError(error);
+        log.warn(errorFields(failure), `the sample spool cannot be opened now: ${failure.message}`);
+      }
       await schedule.start();
     },
     async stop() {
@@ -91,6 +104,7 @@ export function createSamples(options: SamplesOptions): Sampler {
       await exclusive(async () => undefined);
     },
     take: async (count) => (await ready()).deliveries.take(count),
+    confirm: async (timestamp, count) => (await ready()).deliveries.confirm(timestamp, count),
     async counters(vps) {
       const domain = await hypervisor.find(vps);
       const guest = domain && (await counters.read([domain])).guests[0];

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { syncFolder, writeFileAtomic } from '../core/atomic-file.ts';
 import { systemFields } from '../core/errors.ts';
 import type { Sample } from '../core/ports.ts';
+import { STORE_MARK } from '../core/store-mark.ts';
 import type { CounterState } from './sample.ts';
 
 const counter = z.number().nonnegative();
@@ -64,6 +65,8 @@ export interface StoredSample extends StoredState {
 export type Fault = (step: string) => Promise<void> | void;
 
 const LAST_COUNTERS = 'last-counters.json';
+/** Besides samples; the mark is another's to write. */
+const isOurs = (name: string) => name === LAST_COUNTERS || name.startsWith(STORE_MARK);
 const SAMPLE_NAME = /^sample-([0-9]{15})\.json$/;
 const TEMPORARY_NAME = /^\.(?:sample-[0-9]{15}|last-counters)\.json\.new$/;
 
@@ -144,7 +147,7 @@ export function createSpoolFolder(dir: string, log: Logger, fault: Fault = () =>
       await mkdir(dir, { recursive: true, mode: 0o700 });
       for (const name of await readdir(dir)) {
         if (TEMPORARY_NAME.test(name)) await unlink(join(dir, name));
-        else if (name !== LAST_COUNTERS && !SAMPLE_NAME.test(name) && !name.endsWith('.damaged')) {
+        else if (!isOurs(name) && !SAMPLE_NAME.test(name) && !name.endsWith('.damaged')) {
           await setAside(name, 'not a file of the spool');
         }
       }

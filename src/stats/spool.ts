@@ -20,12 +20,19 @@ import type { SpoolFolder, StoredSample, StoredState } from './spool-folder.ts';
 export interface Spool {
   /** The counters after the newest sample; undefined before the first one ever. */
   readonly state: CounterState | undefined;
+  /**
+   * Seconds since 1970, for the next sample. While the clock stands behind the newest sample (it was set back, or the node came up
+   * without one), the thousandths are made so that a time that comes again is no earlier sample's timestamp.
+   */
+  timestamp(): number;
   /** Adds a sample and the counters it ended at. One without guests is not kept, its counters are. */
   append(sample: Sample, state: CounterState): Promise<void>;
   /** Reads the oldest samples, at most `count` (0: all) and, past the first, at most `guest_rows` rows. */
   oldest(count: number, guest_rows: number): Promise<readonly StoredSample[]>;
   /** Deletes these samples. Where that fails they stay, which is logged. */
   remove(serials: readonly number[]): Promise<void>;
+  /** Deletes the samples up to the first that has this timestamp, to the millisecond; none where none has it. */
+  confirm(timestamp: number): Promise<void>;
 }
 
 /** Settings of a {@link Spool}. */
@@ -37,8 +44,9 @@ export interface SpoolOptions {
   readonly now: () => number;
 }
 
-const DAY_MS = 86_400_000;
 const SAMPLES_A_DAY = 1440;
+/** A millisecond, and what a double of the wire may be off by. */
+const SAME_TIME_S = 0.001_001;
 /** Samples that wait in memory for a disk with room; beyond, differences go on growing in the next sample. */
 const PENDING_MAX = 60;
 
@@ -58,10 +66,20 @@ export async function openSpool({ folder, retention_days, log, now }: SpoolOptio
   }
   let last_serial = Math.max(committed?.serial ?? 0, found.at(-1) ?? 0);
 
-  /** Serials are the time in ms, and grow even where the clock was set back: file names sort in the order of taking. */
+  /**
+   * Serials are the time in ms, and grow even where the clock was set back: file names sort in the order of taking. Nothing is
+   * reckoned with them: how old a sample is, no clock of a node can be trusted to say.
+   */
   function nextSerial(): number {
     last_serial = Math.max(Math.floor(now()), last_serial + 1);
     return last_serial;
+  }
+
+  /** Samples of the schedule are taken in the first half of a second; the second half's thousandths count on with the serials. */
+  function timestamp(): number {
+    const now_ms = now();
+    if (now_ms > last_serial) return now_ms / 1000;
+    return (Math.floor(now_ms / 1000) * 1000 + 500 + ((last_serial + 1) % 500)) / 1000;
   }
 
   async function save({ serial, state }: StoredState): Promise<void> {
@@ -93,15 +111,25 @@ export async function openSpool({ folder, retention_days, log, now }: SpoolOptio
 
   async function expire(): Promise<void> {
     const serials = await folder.serials();
-    const too_many = serials.length - retention_days * SAMPLES_A_DAY;
-    const too_old_ms = now() - retention_days * DAY_MS;
-    const expired = serials.filter((serial, index) => serial < too_old_ms || index < too_many);
+    const expired = serials.slice(0, Math.max(0, serials.length - retention_days * SAMPLES_A_DAY));
     if (expired.length === 0) return;
     await removeSamples(expired);
     log.warn(
       { removed: expired.length, from: isoTime(expired.at(0)), to: isoTime(expired.at(-1)) },
-      `samples that no panel fetched within ${retention_days} days are removed`,
+      `the sample spool is full (${retention_days} days' worth): the oldest samples, which no panel fetched, are removed`,
     );
+  }
+
+  /** The serials up to the sample's that has this timestamp. No sample is newer than its serial says, so those before need no look. */
+  async function serialsUpTo(timestamp: number): Promise<readonly number[]> {
+    const serials = await folder.serials();
+    const from = serials.findIndex((serial) => serial >= (timestamp - 1) * 1000);
+    for (let at = from; at >= 0 && at < serials.length; at += 1) {
+      const stored = await folder.readSample(serials[at] ?? 0);
+      if (stored && Math.abs(stored.sample.timestamp - timestamp) < SAME_TIME_S)
+        return serials.slice(0, at + 1);
+    }
+    return [];
   }
 
   async function removeSamples(serials: readonly number[]): Promise<void> {
@@ -110,6 +138,14 @@ export async function openSpool({ folder, retention_days, log, now }: SpoolOptio
     if (safe.length === serials.length) return;
     if (committed) await save(committed);
     await folder.remove(serials);
+  }
+
+  async function removeOrLog(serials: readonly number[]): Promise<void> {
+    try {
+      await removeSamples(serials);
+    } catch (error) {
+      log.error(systemFields(error), 'delivered samples cannot be deleted; they will be delivered again');
+    }
   }
 
   async function expireOrLog(): Promise<void> {
@@ -126,6 +162,7 @@ export async function openSpool({ folder, retention_days, log, now }: SpoolOptio
     get state() {
       return pending.at(-1)?.state ?? committed?.state;
     },
+    timestamp,
     append: (sample, state) =>
       exclusive(async () => {
         if (pending.length >= PENDING_MAX) await flushOrWait();
@@ -147,14 +184,8 @@ export async function openSpool({ folder, retention_days, log, now }: SpoolOptio
       }
       return samples;
     },
-    remove: (serials) =>
-      exclusive(async () => {
-        try {
-          await removeSamples(serials);
-        } catch (error) {
-          log.error(systemFields(error), 'delivered samples cannot be deleted; they will be delivered again');
-        }
-      }),
+    remove: (serials) => exclusive(() => removeOrLog(serials)),
+    confirm: (timestamp) => exclusive(async () => removeOrLog(await serialsUpTo(timestamp))),
   };
 }
 

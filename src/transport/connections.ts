@@ -58,9 +58,27 @@ export class Connections {
     server.on('secureConnection', lingerAtEnd);
   }
 
-  /** A request has come in; the function returned says that it is through. */
+  /** The TCP connection under TLS; undefined where it is gone. */
+  tcp(socket: Socket): Socket | undefined {
+    return this.#open.get(peer(socket));
+  }
+
+  /** A request has come in; the function returned says that it is through, as does the connection's end. */
   begin(socket: Socket): () => void {
-    return this.#busy.begin(peer(socket));
+    const end = this.#busy.begin(peer(socket));
+    let under_way = true;
+    const through = () => {
+      if (under_way) end();
+      under_way = false;
+      socket.off('close', through);
+    };
+    socket.once('close', through);
+    return through;
+  }
+
+  /** Whether more than one request is under way on a connection: its client does not wait for answers. */
+  pipelined(socket: Socket): boolean {
+    return this.#busy.count(peer(socket)) > 1;
   }
 
   /** Cuts the connections that no request is under way on. */

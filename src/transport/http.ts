@@ -10,6 +10,7 @@ import { createAdmission, refuse } from './admit.ts';
 import type { Authenticate } from './auth.ts';
 import { Connections } from './connections.ts';
 import { addressUsed } from './own-address.ts';
+import { ReadProofs } from './read-proofs.ts';
 import { createSoapRoute } from './soap-route.ts';
 import { Tally } from './tally.ts';
 import type { TlsMaterial } from './tls.ts';
@@ -25,6 +26,10 @@ export interface HttpLimits {
   readonly keep_alive_ms: number;
   /** For the client to take its answer. */
   readonly answer_ms: number;
+  /** For the client to close first, where its answer carries something to be delivered. */
+  readonly close_first_ms: number;
+  /** For the client to show that it has read such an answer, while another caller waits. */
+  readonly proof_ms: number;
   readonly connections: number;
   /** Of one address, or one IPv6 /64. */
   readonly connections_per_address: number;
@@ -38,6 +43,8 @@ const LIMITS: HttpLimits = {
   request_ms: 30_000,
   keep_alive_ms: 30_000,
   answer_ms: 60_000,
+  close_first_ms: 2_000,
+  proof_ms: 5_000,
   connections: 256,
   connections_per_address: 96,
   user_calls: 16,
@@ -102,7 +109,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const connections = new Connections(limits.connections_per_address);
   const callers = new WeakMap<FastifyRequest, Caller>();
   const awaited_continue = new WeakSet<object>();
-  const deliveries = new Set<Promise<void>>();
+  const proofs = new ReadProofs(limits, log);
   const under_way = new Tally();
   const soap = createSoapRoute(options.dispatch, log);
   let app: FastifyInstance<Server> | undefined;
@@ -127,11 +134,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     const end = under_way.begin(caller.user);
     const answer = await soap(body, request.headers['content-type'], caller).finally(end);
-    const delivery = writing.done
-      .then(answer.answered)
-      .catch((error: unknown) => log.error({ err: error }, 'what an answer carried could not be settled'))
-      .finally(() => deliveries.delete(delivery));
-    deliveries.add(delivery);
+    const { socket } = request.raw;
+    const tcp = connections.pipelined(socket) ? undefined : connections.tcp(socket);
+    proofs.expect(reply.raw, writing.done, tcp, answer);
     writing.limit(limits.answer_ms);
     return reply.code(answer.status).header('content-type', answer.content_type).send(answer.body);
   }
@@ -176,6 +181,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 
     built.addHook('onRequest', async (request, reply) => {
       reply.raw.once('close', connections.begin(request.raw.socket));
+      await proofs.requestCame(request.raw.socket);
       if (draining) return refuse(reply, 503, 5);
       return request.is404 ? refuse(reply, 404) : undefined;
     });
@@ -211,11 +217,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
     async close(limit_ms = 30_000) {
       draining = true;
-      connections.cutIdle();
       const timer = setTimeout(() => connections.cutAll(), limit_ms);
       try {
+        await proofs.close();
+        connections.cutIdle();
         await app?.close();
-        await Promise.all(deliveries);
+        await proofs.settled();
       } finally {
         clearTimeout(timer);
       }

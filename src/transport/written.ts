@@ -10,17 +10,26 @@ export function watchAnswer(response: ServerResponse): {
   readonly done: Promise<boolean>;
   limit(ms: number): void;
 } {
-  const { socket } = response;
+  const { socket } = response.req;
   let timer: NodeJS.Timeout | undefined;
+  let over = false;
+  let onClose: () => void = () => undefined;
   const done = new Promise<boolean>((resolve) => {
-    response.once('finish', () => resolve(!!socket && !socket.destroyed && !socket.errored));
-    response.once('close', () => resolve(false));
-    if (response.destroyed || !socket) resolve(false);
-  }).finally(() => clearTimeout(timer));
+    onClose = () => resolve(false);
+    response.once('finish', () => resolve(!socket.destroyed && !socket.errored));
+    response.once('close', onClose);
+    // One that stands behind another on its connection is told of neither where the connection is cut.
+    socket.once('close', onClose);
+    if (response.destroyed || socket.destroyed) resolve(false);
+  }).finally(() => {
+    over = true;
+    socket.off('close', onClose);
+    clearTimeout(timer);
+  });
   return {
     done,
     limit(ms) {
-      timer = setTimeout(() => socket?.destroy(), ms);
+      if (!over) timer = setTimeout(() => socket.destroy(), ms);
     },
   };
 }

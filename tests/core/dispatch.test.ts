@@ -201,6 +201,7 @@ describe('what waits for the answer', () => {
         ctx.onAnswer({
           delivered: async () => void fates.push('delivered'),
           lost: () => void fates.push('lost'),
+          wanted: Promise.resolve(),
         });
         if (fails) throw new Error('boom');
         return { result: '' };
@@ -211,11 +212,19 @@ describe('what waits for the answer', () => {
     [false, true, 'delivered'],
     [false, false, 'lost'],
     [true, undefined, 'lost'],
-  ])('handler fails: %s, answer written: %s -> %s', async (fails, written, fate) => {
+  ])('handler fails: %s, answer read: %s -> %s', async (fails, read, fate) => {
     fates.length = 0;
     const outcome = await dispatch(takes(fails))(call('x', { vpsname: '01' }), ADMIN);
-    if (outcome.ok) await outcome.answered(written === true);
+    if (outcome.ok) await outcome.answered(read === true);
     expect(fates).toEqual([fate]);
+    expect(outcome).toEqual(
+      fails ? expect.anything() : expect.objectContaining({ carried: { wanted: expect.any(Promise) } }),
+    );
+  });
+
+  it('is told of no answer that carries nothing', async () => {
+    const outcome = await dispatch(operation('x', 'owner'))(call('x', { vpsname: '01' }), ADMIN);
+    expect(outcome).not.toHaveProperty('carried');
   });
 });
 

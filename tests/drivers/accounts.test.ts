@@ -252,8 +252,10 @@ describe('iso files', () => {
   it('are not searched in a home of countless files', async () => {
     mkdirSync(home, { recursive: true });
     for (const name of ['a.iso', 'b', 'c']) writeFileSync(join(home, name), '');
-    expect(await createIsos(join(home, '..'), 3).isoFiles(xen01)).toEqual(['a.iso']);
-    await expect(createIsos(join(home, '..'), 2).isoFiles(xen01)).rejects.toMatchObject({
+    expect(await createIsos(join(home, '..'), async () => undefined, 3).isoFiles(xen01)).toEqual(['a.iso']);
+    await expect(
+      createIsos(join(home, '..'), async () => undefined, 2).isoFiles(xen01),
+    ).rejects.toMatchObject({
       message: 'xen01: its home has more than 2 files, and was not searched for isos; remove some.',
     });
   });

@@ -3,7 +3,13 @@ import type { Volume, VolumeGroup } from '../../src/drivers/lvm-group.ts';
 import { findPlace, requireFit, requireRoom } from '../../src/drivers/lvm-place.ts';
 
 const GIB = 1024 ** 3;
-const group: VolumeGroup = { name: 'vg0', free_bytes: 5 * GIB, extent_bytes: 4 << 20 };
+const group: VolumeGroup = {
+  name: 'vg0',
+  uuid: 'uuid0',
+  missing_disks: 0,
+  free_bytes: 5 * GIB,
+  extent_bytes: 4 << 20,
+};
 const volume = (name: string, more: Partial<Volume> = {}): Volume => ({
   ...{ name, uuid: name, size_bytes: GIB, open: false, origin: '', pool: '', attr: '-wi-a-----' },
   ...{ metadata_percent: undefined, health: '' },

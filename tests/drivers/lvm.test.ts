@@ -15,14 +15,22 @@ afterEach(() => programs.cleanup());
 
 const CONFIG = {
   ...{ provisioning_volgroup: '', provisioning_thinpool: '', wipe_removed_disks: 'no' as const },
-  ...{ dev_dir: '/dev', run_dir: '/nowhere' },
+  ...{ dev_dir: '/dev', sys_dir: '/sys', run_dir: '/nowhere', state_dir: '/nowhere' },
 };
 const lvm = (provisioning_volgroup = '') =>
-  createLvm({ runner: programs.runner, config: { ...CONFIG, provisioning_volgroup } });
+  createLvm({
+    runner: programs.runner,
+    config: { ...CONFIG, state_dir: programs.root, provisioning_volgroup },
+  });
 
 const report = (kind: 'lv' | 'vg', rows: readonly object[]) =>
   JSON.stringify({ report: [{ [kind]: rows }], log: [] });
-const IN_GROUP = { vg_free: `${2 * GIB}`, vg_extent_size: '4194304' };
+const IN_GROUP = {
+  vg_uuid: 'uuid0',
+  vg_missing_pv_count: '0',
+  vg_free: `${2 * GIB}`,
+  vg_extent_size: '4194304',
+};
 const groups = (...names: string[]) =>
   programs.addRecording(
     'vgs',

@@ -1,8 +1,11 @@
+import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { lastWords } from '../../src/drivers/run.ts';
+import { holding } from '../../src/core/held-locks.ts';
+import { createFileLocks } from '../../src/drivers/flock.ts';
+import { createRunner, lastWords } from '../../src/drivers/run.ts';
 import { createSmallPrograms, type SmallPrograms } from './small-programs.ts';
 
 let programs: SmallPrograms;
@@ -11,10 +14,32 @@ beforeEach(() => {
 });
 afterEach(() => programs.cleanup());
 
-const run = (
-  program: string,
-  more: { args?: string[]; timeout_ms?: number; input?: string; signal?: AbortSignal } = {},
-) => programs.runner.run({ label: `test ${program}`, program, args: [], timeout_ms: 10_000, ...more });
+interface More {
+  readonly args?: string[];
+  readonly timeout_ms?: number;
+  readonly input?: string;
+  readonly signal?: AbortSignal;
+  readonly env?: Record<string, string>;
+}
+
+type Work = <T>(work: () => Promise<T>) => Promise<T>;
+
+/** Does work under two locks. */
+async function underLocks<T>(work: () => Promise<T>): Promise<T> {
+  const files = createFileLocks(createRunner({ path: '/usr/bin' }));
+  const taken = [
+    await files.tryLock(join(programs.root, 'one')),
+    await files.tryLock(join(programs.root, 'two')),
+  ];
+  const [one, two] = taken;
+  if (!one || !two) throw new Error('the locks of a test are held');
+  try {
+    return await holding(one, () => holding(two, work));
+  } finally {
+    await one.release();
+    await two.release();
+  }
+}
 
 /** Whether a process lives; a zombie that nobody has reaped does not. */
 function lives(pid: number): boolean {
@@ -30,7 +55,19 @@ async function gone(pid: number): Promise<boolean> {
   return false;
 }
 
-describe('the runner', () => {
+describe.each<[string, Work]>([
+  ['the runner', (work) => work()],
+  ['the runner under locks', underLocks],
+])('%s', (_, under) => {
+  const run = (program: string, more: More = {}) =>
+    under(() =>
+      programs.runner.run({ label: `test ${program}`, program, args: [], timeout_ms: 10_000, ...more }),
+    );
+  const check = (program: string, ok_codes: number[] = []) =>
+    under(() =>
+      programs.runner.check({ label: `test ${program}`, program, args: [], timeout_ms: 5_000, ok_codes }),
+    );
+
   it('hands over arguments as they are, in a small environment', async () => {
     programs.add('show', 'printf "%s|" "$@"; env | sort');
     const { stdout, exit_code } = await run('show', { args: ['a b', '$(id)', '; rm -rf /', '*', ''] });
@@ -43,12 +80,11 @@ describe('the runner', () => {
   it('keeps both streams and any exit code; check makes an error of it', async () => {
     programs.add('fail', 'echo out; echo "the disk is full" >&2; exit 7');
     expect(await run('fail')).toMatchObject({ exit_code: 7, stdout: 'out\n', stderr: 'the disk is full\n' });
-    const command = { label: 'test fail', program: 'fail', args: [], timeout_ms: 5_000 };
-    await expect(programs.runner.check(command)).rejects.toMatchObject({
+    await expect(check('fail')).rejects.toMatchObject({
       code: 'program_failed',
       message: 'test fail failed (exit code 7): the disk is full',
     });
-    expect((await programs.runner.check({ ...command, ok_codes: [7] })).exit_code).toBe(7);
+    expect((await check('fail', [7])).exit_code).toBe(7);
   });
 
   it('gives input, and bears a program that does not read it', async () => {
@@ -80,14 +116,16 @@ describe('the runner', () => {
   });
 
   it('ends a program whose caller gives up, and starts none for one who has', async () => {
-    programs.add('hang', 'sleep 100');
+    const begun = join(programs.root, 'begun');
+    programs.add('hang', `touch '${begun}'; sleep 100`);
     const controller = new AbortController();
     const running = run('hang', { signal: controller.signal });
-    setTimeout(() => controller.abort(), 100);
+    const looking = setInterval(() => existsSync(begun) && controller.abort(), 10);
     await expect(running).rejects.toMatchObject({
       code: 'program_timeout',
       message: 'test hang was cancelled and was killed.',
     });
+    clearInterval(looking);
     await expect(run('hang', { signal: controller.signal })).rejects.toMatchObject({
       code: 'program_timeout',
     });
@@ -114,6 +152,47 @@ describe('the runner', () => {
       code: 'program_failed',
       message: 'test suicide was ended by SIGKILL.',
     });
+  });
+
+  it('tells an exit code that a shell would mean something by from what it means', async () => {
+    programs.add('code', 'exit "$1"');
+    for (const code of [126, 127, 137, 143])
+      expect((await run('code', { args: [String(code)] })).exit_code).toBe(code);
+    programs.add('terminated', 'kill -TERM $$');
+    await expect(run('terminated')).rejects.toMatchObject({
+      message: 'test terminated was ended by SIGTERM.',
+    });
+    await expect(run('nosuch', { env: { PATH: programs.root } })).rejects.toMatchObject({
+      code: 'program_missing',
+      message: 'test nosuch cannot be run: nosuch is not installed, or not to be executed.',
+    });
+  });
+
+  it('gives a program no file but its three, and no word that a shell takes for its own', async () => {
+    programs.add('exec', 'for at in /proc/$$/fd/*; do readlink "$at"; done; printf "%s\\n" "$@"');
+    const { stdout } = await run('exec', { args: ['-c', 'a b', '$x', '3'] });
+    expect(stdout.split('\n').slice(-5)).toEqual(['-c', 'a b', '$x', '3', '']);
+    expect(stdout).not.toMatch(new RegExp(`${programs.root}/(one|two)$`, 'm'));
+  });
+
+  it('speaks with a program, and tells one that is not there', async () => {
+    programs.add('echoing', 'cat; echo "that is all" >&2; exit 3');
+    const spoken = await under(async () => {
+      const dialogue = programs.runner.converse({ label: 'test', program: 'echoing', args: [] });
+      dialogue.input.write('hello\n');
+      const [heard] = await once(dialogue.output, 'data');
+      return { heard: String(heard), end: await dialogue.close(5_000) };
+    });
+    expect(spoken).toEqual({ heard: 'hello\n', end: { exit: 3, last_words: 'that is all' } });
+    const missing = await under(() =>
+      programs.runner.converse({ label: 'test', program: 'nosuch', args: [] }).close(5_000),
+    );
+    expect(missing.exit).toBe('not started');
+    programs.add('deaf', "trap '' TERM; exec <&-; sleep 60");
+    const deaf = await under(() =>
+      programs.runner.converse({ label: 'test', program: 'deaf', args: [] }).close(300),
+    );
+    expect(deaf.exit).toBe('SIGKILL');
   });
 
   it('makes one printable line of last words', () => {

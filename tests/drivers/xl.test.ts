@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseConfig } from '../../src/config/load.ts';
 import { parseVpsId, type VpsId } from '../../src/core/vps.ts';
 import { createXl } from '../../src/drivers/xl.ts';
 import { createSmallPrograms, type SmallPrograms } from './small-programs.ts';
@@ -22,6 +23,9 @@ afterEach(() => programs.cleanup());
  * An xl whose listing is played from a script: each `xl list` shows the next state, the last one for ever. `change` is
  * what any other subcommand does.
  */
+/** Nothing is saved, and no process of xl's lives. */
+const CONFIG = parseConfig('job_runner=detached\nproc_dir=/nowhere\nxen_save_dir=/nowhere\nxen_dir=/nowhere');
+
 function scriptedXl(states: readonly string[], change = 'exit 0') {
   scripts += 1;
   const folder = join(programs.root, `script-${scripts}`);
@@ -40,6 +44,7 @@ ${change}`,
   );
   const xl = createXl({
     runner: programs.runner,
+    config: CONFIG,
     poll_ms: 10,
     settle_ms: 150,
     ask_timeout_ms: 5_000,
@@ -201,7 +206,8 @@ describe('xl', () => {
 
   it('tells an xl that is not there, prints nonsense, fails, or hangs', async () => {
     const bare = createSmallPrograms('');
-    const ask = (poll = 300) => createXl({ runner: bare.runner, ask_timeout_ms: poll }).list();
+    const ask = (poll = 300) =>
+      createXl({ runner: bare.runner, config: CONFIG, ask_timeout_ms: poll }).list();
     try {
       await expect(ask()).rejects.toMatchObject({ code: 'program_missing' });
       bare.add('xl', 'echo "Segmentation fault"');

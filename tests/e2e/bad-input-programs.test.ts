@@ -237,7 +237,7 @@ describe('another program', () => {
         const params =
           operation === 'killVPS' ? { vpsname: 'xen04', imagetype: 'vbd' } : good(operation, 'xen04');
         expect(await agent.refused('program_failed', operation, params)).toMatch(
-          /^losetup -j failed \(exit code 1\)/,
+          /^losetup --list failed \(exit code 1\)/,
         );
       }
     });

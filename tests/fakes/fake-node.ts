@@ -12,9 +12,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
-import { EXTENT, lvmUuid } from './lib/lvm-volumes.mjs';
-import { type FakeDomain, replaceFile, withLock, withState } from './lib/store.mjs';
+import { DONE_XENDOMAINS, hostOf, killProcesses, writeBootId } from './fake-host.ts';
+import { EXTENT, type GroupTrouble, lvmUuid, troubleGroup } from './lib/lvm-volumes.mjs';
+import { type FakeDomain, replaceFile, type World, withLock, withState } from './lib/store.mjs';
 import { cpuSeconds, shutOff, stateLetters, TIMING, type Timing } from './lib/world.mjs';
+import { startOf } from './lib/xl-process.mjs';
 
 const LIB = resolve(import.meta.dirname, 'lib');
 const PROGRAMS = [
@@ -28,6 +30,10 @@ const PROGRAMS = [
   'lvreduce',
   'lvchange',
   'blkdiscard',
+  'systemctl',
+  'xenstore-exists',
+  'xenstore-read',
+  'xenstore-write',
 ] as const;
 const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -50,11 +56,11 @@ export interface FakeNodeOptions {
  *
  * fail: does nothing, says `stderr`, ends with `exit` (1). late: does its work, then the same. hang: never ends.
  * nonsense: prints `stdout` or garbage, exit 0. slow: waits `delay_ms` first. killed: ends by SIGKILL.
- * missing: the program cannot be found.
+ * missing: the program cannot be found. torn: lvrename alone, killed between LVM's metadata and the device mapper.
  */
 export interface Fault {
   readonly match: string;
-  readonly mode: 'fail' | 'late' | 'hang' | 'nonsense' | 'slow' | 'killed' | 'missing';
+  readonly mode: 'fail' | 'late' | 'hang' | 'nonsense' | 'slow' | 'killed' | 'missing' | 'torn';
   readonly exit?: number;
   readonly stdout?: string;
   readonly stderr?: string;
@@ -103,6 +109,9 @@ function installPrograms(root: string, interpose: readonly string[]): void {
   for (const program of PROGRAMS) {
     writeProgram(join(bin, program), [environment, `exec ${call} ${program} "$@"`]);
   }
+  const scripts = join(root, 'scripts');
+  mkdirSync(scripts, { recursive: true });
+  writeProgram(join(scripts, 'block'), [environment, `exec ${call} block "$@"`]);
   for (const program of interpose) {
     const real = systemProgram(program);
     if (!real) throw new Error(`${program} is not installed: no faults can be put before it.`);
@@ -119,7 +128,7 @@ function installPrograms(root: string, interpose: readonly string[]): void {
 
 function layOut(root: string, options: FakeNodeOptions): void {
   const { volume_group = 'vg0', size_mib = 16_384, memory_mib = 4096, bridges = ['xenbr0'] } = options;
-  for (const folder of ['state', 'dev', 'proc', 'sys', 'boot'])
+  for (const folder of ['state', 'dev', 'proc', 'sys', 'boot', 'log/xen', 'save'])
     mkdirSync(join(root, folder), { recursive: true });
   const world = {
     host: {
@@ -137,6 +146,8 @@ function layOut(root: string, options: FakeNodeOptions): void {
     domains: [],
     guests: {},
     ended: {},
+    xls: {},
+    xendomains: DONE_XENDOMAINS,
     vgs: volume_group
       ? { [volume_group]: { uuid: lvmUuid(), extents: (size_mib * 1024 * 1024) / EXTENT - 1, lvs: [] } }
       : {},
@@ -144,6 +155,7 @@ function layOut(root: string, options: FakeNodeOptions): void {
   for (const file of ['vmlinuz', 'initrd.img']) writeFileSync(join(root, 'boot', file), `fake ${file}\n`);
   symlinkSync('/proc/self', join(root, 'proc/self'));
   symlinkSync('self/mounts', join(root, 'proc/mounts'));
+  writeBootId(root);
   replaceFile(join(root, 'state/world.json'), JSON.stringify(world, null, 1));
 }
 
@@ -157,6 +169,11 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
   const root = realpathSync(folder);
   if (!existsSync(join(root, 'state/world.json'))) layOut(root, options);
   installPrograms(root, options.interpose ?? []);
+  // What xl leaves for a guest ends with this process, too, where it never comes to take the node away.
+  replaceFile(
+    join(root, 'state/owner.json'),
+    JSON.stringify({ pid: process.pid, started: startOf(process.pid) }),
+  );
   await withState(root, () => undefined);
   const bin = join(root, 'bin');
   const faults: Fault[] = [];
@@ -186,15 +203,30 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
       work(domain);
     });
 
+  const program_path = `${bin}:${SYSTEM_PATH}`;
+  const xlProcess = (vps: string) =>
+    withState(root, (state) => {
+      const domain = state.domains.find(({ name }) => name === vps);
+      const log = `xl-${vps}.log`;
+      return domain?.xl ?? Object.values(state.xls).find((xl) => xl.log === log)?.pid;
+    });
+
   return {
+    ...hostOf(root, program_path),
     root,
     /** Folder of the fake programs. */
     bin,
     /** For the configuration key `program_path`: the fakes, then the machine's own programs. */
-    program_path: `${bin}:${SYSTEM_PATH}`,
+    program_path,
     dev_dir: join(root, 'dev'),
     proc_dir: join(root, 'proc'),
     sys_dir: join(root, 'sys'),
+    /** Where xl writes what becomes of guests. */
+    xen_log_dir: join(root, 'log/xen'),
+    /** Where xendomains saves guests. */
+    xen_save_dir: join(root, 'save'),
+    /** Stands for /etc/xen/scripts: Xen's own `block` is there, for scripts that end with it. */
+    xen_scripts_dir: join(root, 'scripts'),
     /** Files that stand for a guest's kernel and initial RAM disk. */
     kernel: join(root, 'boot/vmlinuz'),
     initrd: join(root, 'boot/initrd.img'),
@@ -261,6 +293,26 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
         shutOff(state, domain, how, now);
       });
     },
+    /** The next time that the guest reboots, it is lost: xl's process gives up on its disks, and ends. */
+    loseNextReboot(vps: string): Promise<void> {
+      return withState(root, (state) => {
+        state.lost_reboots = [...(state.lost_reboots ?? []), vps];
+      });
+    },
+    /** The process that xl has left for a guest, between a rebooting guest's two domains, too. */
+    xlProcess,
+    /** Kills that process, as the stop of a service does that it belongs to. */
+    async killXl(vps: string): Promise<void> {
+      const pid = await xlProcess(vps);
+      if (pid === undefined) throw new Error(`xl has no process for ${vps}.`);
+      process.kill(pid, 'SIGKILL');
+      while (startOf(pid) !== undefined) await new Promise((done) => setTimeout(done, 5));
+      await withState(root, () => undefined);
+    },
+    /** Takes disks away from a volume group, or the group as a whole, or gives all of them back. */
+    setVolumeGroup(vg_name: string, trouble: GroupTrouble): Promise<void> {
+      return withState(root, (state) => troubleGroup(root, state, vg_name, trouble));
+    },
     /** Every guest's domain now. */
     domains(): Promise<DomainView[]> {
       return withState(root, (state, now) =>
@@ -277,6 +329,8 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
       return withState(root, (state) => state.host.powered_off !== undefined);
     },
     cleanup(): void {
+      const world = join(root, 'state/world.json');
+      if (existsSync(world)) killProcesses(JSON.parse(readFileSync(world, 'utf8')) as World);
       rmSync(root, { recursive: true, force: true });
     },
   };

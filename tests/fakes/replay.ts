@@ -35,7 +35,7 @@ const same = (text: string, mark: string) => mark.padStart(text.length);
 
 /**
  * Hides what no two hosts have alike: times, CPU seconds, UUIDs, process ids, dm numbers; event channels and ring
- * references; the CPU that a VCPU is on, and which of Domain-0's runs; three lines of `xl info` that are the host's own.
+ * references, frames of memory; the size of a saved configuration, which has the node's paths; the CPU that a VCPU is on, and which of Domain-0's runs; three lines of `xl info` that are the host's own.
  * Domain ids, libxl's source lines, column widths, streams and exit codes are compared as they are.
  */
 export function masked(text: string): string {
@@ -44,6 +44,8 @@ export function masked(text: string): string {
     .replace(/\b\w{6}(-\w{4}){5}-\w{6}\b/g, 'LVM-UUID')
     .replace(/ +\d+\.\d(?= |$)/gm, (match) => same(match, 'T'))
     .replace(/ +(\d+ days?, )?\d+:\d\d:\d\d$/gm, ' UPTIME')
+    .replace(/(info 0x3\/0x0\/)\d+/g, '$1SIZE')
+    .replace(/mfn 0x[0-9a-f]+/g, 'mfn N')
     .replace(/\[\d+\] exited/g, '[PID] exited')
     .replace(/\/dev\/dm-\d+/g, '/dev/dm-N')
     .replace(/^(\d{5} 0 {3}\d+ +[14] +)\d+ +\d+ +(?=\/)/gm, '$1EVENT RING ')

@@ -12,6 +12,8 @@ export interface Stage {
   readonly facts: Facts;
   /** What the daemon has logged. */
   logs(): readonly LogLine[];
+  /** Puts a sample into the spool; the function returned tells whether it is still there. */
+  addSample(): Promise<() => boolean>;
   close(): Promise<void>;
 }
 
@@ -81,6 +83,18 @@ export function describeClient(client: Client, open: () => Promise<Stage>, tools
       const login = { user: stage.endpoint.user, password: 'wrong' };
       const [line] = await run(login, ADMIN_STEPS.slice(0, 1));
       expect(line).toEqual({ operation: 'testVPSServer', error: client.unauthorized });
+    });
+
+    it('has its samples delivered by what it does anyway, so that none comes twice', async () => {
+      const isThere = await stage.addSample();
+      const call = { operation: 'getCollectedPerformanceData', params: [['count', 0]] } as const;
+      const [line] = await runClient(client, stage.endpoint, tools(), stage.endpoint, [call]);
+      const ended = performance.now();
+      expect(JSON.stringify(line)).toContain('xen05');
+      await expect.poll(isThere, { timeout: 5_000, interval: 10 }).toBe(false);
+      process.stdout.write(
+        `${client.name}: delivered ${Math.round(performance.now() - ended)} ms after its end\n`,
+      );
     });
 
     it('leaves neither an error nor a password in the log', () => {

@@ -1,10 +1,11 @@
 // The node that the scenario is played on: a fake Xen with disks, a guest that runs, and samples that wait.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import type { GuestReading, Sample } from '../../src/core/ports.ts';
 import { createSamples } from '../../src/stats/samples.ts';
+import { createSpoolFolder } from '../../src/stats/spool-folder.ts';
 import { type DaemonFolder, makeDaemonFolder, startDaemon } from '../daemon.ts';
 import { createFakeNode, type FakeNode } from '../fakes/fake-node.ts';
 import type { Stage } from './conversation.ts';
@@ -73,6 +74,19 @@ disk = [ ${disks.map((disk) => `"${disk}"`).join(', ')} ]
   return config;
 }
 
+/** Puts one more sample into the spool of a daemon that runs, as its sampler would, and tells whether it is there. */
+async function addSample(state_dir: string, like: Sample): Promise<() => boolean> {
+  const dir = join(state_dir, 'perfdata');
+  const serial = Date.now();
+  const sample = { ...like, timestamp: serial / 1000 };
+  await createSpoolFolder(dir, pino({ level: 'silent' })).writeSample({
+    serial,
+    state: { boot_id: '', guests: {} },
+    sample,
+  });
+  return () => readdirSync(dir).some((name) => name.includes(String(serial)));
+}
+
 /** Sets the stage (scenario.ts says which) and starts the daemon on it. */
 export async function openStage(): Promise<Stage> {
   const node = await createFakeNode({ volume_group: GROUP, size_mib: GROUP_MB });
@@ -101,6 +115,7 @@ export async function openStage(): Promise<Stage> {
       sectors: SECTORS,
     },
     logs: daemon.logs,
+    addSample: () => addSample(join(folder.path, 'state'), samples[1] ?? { timestamp: 0, guests: [] }),
     async close() {
       const exit_code = await daemon.stop();
       if (exit_code !== 0) throw new Error(`the daemon ended with ${exit_code} on SIGTERM`);

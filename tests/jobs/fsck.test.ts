@@ -18,7 +18,7 @@ import type { Domain } from '../../src/core/vps.ts';
 import { createDiskFiles } from '../../src/drivers/disk-files.ts';
 import { createRunner } from '../../src/drivers/run.ts';
 import { fsckPlan, fsckVerdict } from '../../src/jobs/fsck.ts';
-import { hypervisorWith, PROGRAM_PATH, runPlan, vpsOf } from './plan-harness.ts';
+import { hypervisorWith, locksIn, PROGRAM_PATH, runPlan, vpsOf } from './plan-harness.ts';
 
 const vps = vpsOf('01');
 const IDLE: Domain = { name: 'xen01', domid: 3, memory_mib: 512, vcpus: 1, state: '-b----', cpu_seconds: 1 };
@@ -45,9 +45,13 @@ const digest = () => createHash('sha256').update(readFileSync(image)).digest('he
 function check(domains: readonly Domain[] = [], scripts_dir?: string) {
   const vbd = createDiskFiles({
     runner: createRunner({ path: PROGRAM_PATH }),
-    config: parseConfig(`provisioning_mount_point=${folder}`),
+    config: parseConfig(`provisioning_mount_point=${folder}\nstate_dir=${folder}/state`),
   });
-  const plan = fsckPlan({ hypervisor: hypervisorWith(domains), disks: { vbd, lvm: vbd } });
+  const plan = fsckPlan({
+    hypervisor: hypervisorWith(domains),
+    locks: locksIn(folder),
+    disks: { vbd, lvm: vbd },
+  });
   const order = {
     id: 'a',
     vps,

@@ -1,7 +1,9 @@
 import { join, resolve } from 'node:path';
 import type { JobFate } from '../../src/core/ports.ts';
+import type { GuestPresence } from '../../src/core/presence.ts';
 import type { Domain, VpsId } from '../../src/core/vps.ts';
 import { parseVpsId } from '../../src/core/vps.ts';
+import { createFileLocks, createVpsLocks } from '../../src/drivers/flock.ts';
 import { createRunner } from '../../src/drivers/run.ts';
 import type { Step, StepContext } from '../../src/jobs/plan.ts';
 
@@ -24,11 +26,25 @@ export function hypervisorWith(domains: readonly Domain[]) {
   return {
     list: () => Promise.resolve(domains),
     find: (vps: VpsId) => Promise.resolve(domains.find(({ name }) => name === vps.name)),
+    async presence(vps: VpsId): Promise<GuestPresence> {
+      const domain = domains.find(({ name }) => name === vps.name);
+      return domain ? { kind: 'domain', domain } : { kind: 'stopped' };
+    },
+    restore: no,
+    forgetSaved: no,
+    tidySaved: async () => [],
+    savedVpses: async () => [],
     create: no,
     shutdown: no,
     destroy: no,
     freeMemory_mib: no,
   };
+}
+
+/** Locks of VPSes in a folder of the test's. */
+export function locksIn(folder: string) {
+  const locks = createFileLocks(createRunner({ path: PROGRAM_PATH }));
+  return createVpsLocks({ run_dir: join(folder, 'run'), locks });
 }
 
 /** What came of a plan that was run here, in this process. */

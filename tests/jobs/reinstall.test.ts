@@ -17,6 +17,8 @@ import { parseConfig } from '../../src/config/load.ts';
 import type { Bases } from '../../src/core/bases.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import type { Hypervisor, ReinstallRequest } from '../../src/core/ports.ts';
+import type { GuestPresence } from '../../src/core/presence.ts';
+import { createSteadyClock } from '../../src/core/steady-clock.ts';
 import type { Domain } from '../../src/core/vps.ts';
 import { createDiskFiles } from '../../src/drivers/disk-files.ts';
 import { createFileLocks, createVpsLocks } from '../../src/drivers/flock.ts';
@@ -106,13 +108,15 @@ function reinstall(
   const guests = createGuestConfigs({ config });
   const locks = createVpsLocks({ run_dir: join(folder, 'run'), locks: createFileLocks(runner) });
   const log = pino({ level: 'silent' });
+  const clock = createSteadyClock(config);
   const plan = reinstallPlan({
     config,
     hypervisor,
+    locks,
     disks,
     guests,
     templates: createTemplates({ config }),
-    systems: createSystems({ config, hypervisor, disks, guests, locks, log }),
+    systems: createSystems({ config, hypervisor, disks, guests, locks, clock, log }),
     bases,
     node_name: 'node1.example.com',
     figures: async () => 'the node has 1 of 2 MiB memory left',
@@ -352,9 +356,9 @@ describe('an installation that cannot begin changes nothing', () => {
     const state = { name: 'xen01', domid: 4, memory_mib: 0, vcpus: 0, state: '--p---', cpu_seconds: 0 };
     const hypervisor = {
       ...hypervisorWith([]),
-      find: () => {
+      presence: async (): Promise<GuestPresence> => {
         asked += 1;
-        return Promise.resolve(asked > 1 ? state : undefined);
+        return asked > 1 ? { kind: 'domain', domain: state } : { kind: 'stopped' };
       },
     };
     const { error, begun } = await reinstall({}, IN_PLACE, hypervisor);

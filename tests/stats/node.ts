@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import { expect } from 'vitest';
 import type { GuestReading, GuestSample, Sample } from '../../src/core/ports.ts';
 import type { Domain } from '../../src/core/vps.ts';
@@ -10,6 +10,7 @@ import { createSamples, type Sampler, type SamplesOptions } from '../../src/stat
 /** A node with one guest whose counters a test turns, a clock of its own, and a spool in a temporary folder. */
 export interface TestNode {
   readonly perfdata: string;
+  readonly log: Logger;
   readonly lines: { level: number; msg: string; [key: string]: unknown }[];
   /** Bytes, sectors and hundredths of CPU seconds of xen01. */
   counter: number;
@@ -56,6 +57,7 @@ export function createTestNode(): TestNode {
   });
   const node: TestNode = {
     perfdata,
+    log,
     lines,
     counter: 1000,
     domid: 3,

@@ -68,7 +68,19 @@ describe('the sample spool', () => {
     await node.minute(sampler, 2);
     await node.minute(sampler, 3);
     expect(await diffs(node.sampler())).toEqual([0, 2, 3]);
-    expect((await peek(sampler))[1]?.timestamp).toBe((node.clock_ms - 60_000) / 1000);
+    expect(Math.floor((await peek(sampler))[1]?.timestamp ?? 0)).toBe((node.clock_ms - 60_000) / 1000);
+  });
+
+  it('gives no two samples the same timestamp when an hour comes again, and again', async () => {
+    const sampler = node.sampler();
+    const hour = async () => {
+      for (let minute = 0; minute < 20; minute += 1) await node.minute(sampler);
+      node.clock_ms -= 20 * 60_000;
+    };
+    for (let time = 0; time < 3; time += 1) await hour();
+    const times = (await peek(sampler)).map(({ timestamp }) => Math.round(timestamp * 1000));
+    expect(new Set(times).size).toBe(60);
+    expect(new Set(times.map((ms) => Math.floor(ms / 1000))).size).toBe(20);
   });
 
   it('covers a failed sample with the next one', async () => {
@@ -91,23 +103,33 @@ describe('the sample spool', () => {
     expect(all).toEqual([0, 50, 0, 0]);
   });
 
-  it('removes what no panel fetched in time, the oldest first, and says so', async () => {
+  it('removes what is beyond so many days worth of samples, the oldest first, and says so', async () => {
     const sampler = node.sampler({
       config: { state_dir: join(node.perfdata, '..'), perf_direction: 'dom0', perf_retention: 1 },
     });
     await node.minute(sampler);
-    const first = node.clock_ms;
+    const [, first = ''] = node.files();
+    const taken_ms = node.clock_ms;
+    const text = node.read(first);
+    // As many as a day has, and the one that is there.
+    for (let at = 1; at <= 1440; at += 1) {
+      const serial = taken_ms + at * 60_000;
+      const name = `sample-${String(serial).padStart(15, '0')}.json`;
+      writeFileSync(join(node.perfdata, name), text.replaceAll(String(taken_ms), String(serial)));
+    }
+    node.clock_ms += 1440 * 60_000;
     await node.minute(sampler);
-    node.clock_ms = first + 86_400_000 - 60_000 + 1;
-    await node.minute(sampler);
-    expect((await peek(sampler)).map(({ timestamp }) => timestamp)).toEqual([
-      (first + 60_000) / 1000,
-      node.clock_ms / 1000,
-    ]);
+    const samples = node.files().filter((name) => name.startsWith('sample'));
+    expect(samples).toHaveLength(1440);
+    expect(samples[0]).toBe(`sample-00${taken_ms + 2 * 60_000}.json`);
     expect(node.lines.filter(({ level }) => level === WARN)).toMatchObject([
-      { removed: 1, from: new Date(first).toISOString(), msg: expect.stringContaining('within 1 days') },
+      {
+        removed: 2,
+        from: new Date(taken_ms).toISOString(),
+        to: new Date(taken_ms + 60_000).toISOString(),
+        msg: "the sample spool is full (1 days' worth): the oldest samples, which no panel fetched, are removed",
+      },
     ]);
-    expectExact(rowsOnce(await peek(sampler)));
   });
 
   it('sets damaged and foreign files aside and goes on', async () => {

@@ -6,6 +6,7 @@ import { vpsOf } from '../jobs/plan-harness.ts';
 const settings = (text = '') => ({
   config: parseConfig(`vps_mac_prefix=00:16:3e\n${text}`),
   node: 'node1.example.com',
+  block_script: undefined,
 });
 const volumes = { type: 'lvm', root: '/dev/vg0/xen07', swap: '/dev/vg0/xen07swap' } as const;
 const images = {

@@ -53,8 +53,10 @@ export interface FixtureOptions {
   readonly auth?: Partial<AuthOptions>;
   /** The text that a call is answered with. */
   readonly answer?: (call: SoapCall, caller: Caller) => Promise<string>;
-  /** Told of every answer whether it was written. */
-  readonly answered?: (written: boolean) => void;
+  /** Told of every answer whether the client has read it; without it, answers carry nothing to be delivered. */
+  readonly answered?: (read: boolean) => void;
+  /** Stands in for the dispatch that `answer` and `answered` make. */
+  readonly dispatch?: Dispatch;
 }
 
 export async function startServer(options: FixtureOptions = {}) {
@@ -67,8 +69,11 @@ export async function startServer(options: FixtureOptions = {}) {
   const calls: SoapCall[] = [];
   const dispatch: Dispatch = async (call, caller) => {
     calls.push(call);
-    const answered = async (written: boolean) => options.answered?.(written);
-    return { ok: true, operation: echo, input: {}, output: { text: await answer(call, caller) }, answered };
+    if (options.dispatch) return options.dispatch(call, caller);
+    const answered = async (read: boolean) => options.answered?.(read);
+    const carried = options.answered ? { carried: { wanted: new Promise<void>(() => undefined) } } : {};
+    const output = { text: await answer(call, caller) };
+    return { ok: true, operation: echo, input: {}, output, answered, ...carried };
   };
   const passwords = passwordFileIn(folder);
   const server = createHttpServer({

@@ -117,6 +117,24 @@ export async function domid(name: string): Promise<number | undefined> {
   return answer === 'none' ? undefined : Number(answer);
 }
 
+/** Has root of dom0 reach itself by ssh, as dtc-xen_migrate wants it. */
+export const sshToItself = () =>
+  dom0(`[ -e /root/.ssh/id_ed25519 ] || {
+    ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+    cat /root/.ssh/id_ed25519.pub >>/root/.ssh/authorized_keys
+    ssh-keyscan localhost >/root/.ssh/known_hosts 2>/dev/null; }`);
+
+/** What a VPS's both volumes hold, byte for byte. */
+export const contents = (vpsname: string) =>
+  dom0(`for disk in ${vpsname} ${vpsname}swap; do sha256sum <"/dev/vg0/$disk"; done`);
+
+/** Whether the file system of a stopped VPS has no error, as it is: nothing is replayed, nothing put right. */
+export const isClean = (vpsname: string) => dom0Succeeds(`e2fsck -f -n /dev/vg0/${vpsname}`);
+
+/** A file of a stopped VPS's system. */
+export const fileOf = (vpsname: string, path: string) =>
+  dom0(`debugfs -R 'cat ${path}' /dev/vg0/${vpsname} 2>/dev/null`);
+
 /** A VPS's newest job, as getVPSJob tells it. */
 export interface Job {
   readonly kind: string;

@@ -10,6 +10,7 @@ import {
   jobEnd,
   modern,
   reconfigure,
+  sshToItself,
   until,
 } from './node.ts';
 
@@ -76,8 +77,7 @@ it('rollbackVPSos: the system before boots again, with its data and its configur
 
 it('dtc-xen_migrate: over ssh to this node itself, under another name: the same byte for byte; boots there', async () => {
   const moved = 'xen15';
-  await dom0(`ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
-    cat /root/.ssh/id_ed25519.pub >>/root/.ssh/authorized_keys; ssh-keyscan localhost >/root/.ssh/known_hosts 2>/dev/null`);
+  await sshToItself();
   const sums = await dom0(`sha256sum <${ROOT}; sha256sum <${ROOT}swap`);
   expect(await dom0('dtc-xen_migrate 05 localhost 15 2>&1')).toContain(
     'localhost has xen05 as xen15: 80 MB, ',

@@ -8,20 +8,21 @@ const common = {
   pool: 'forks' as const,
 };
 
-const { XEN_ONLY: only, XEN_TEST_LONG: long } = process.env;
+const { XEN_ONLY: only = '', XEN_TEST_LONG: long } = process.env;
+const named = only === '' ? [] : only.split(',');
+/** Between guests and work on their disks: minutes each, and nothing beside it, since xl kills a script that takes 10 s. */
+const BETWEEN = ['saved', 'rebooting', 'by-hand', 'renames', 'orderly'];
 /** Two share the machine where one of them waits for much; the others have it alone, the one that reboots it last. */
 const phases = [
   ['life', 'failures'],
   ['drivers', 'reboot'],
   ['footprint'],
-  long ? ['bootstrap'] : [],
-  long || only?.includes('thin') ? ['thin'] : [],
-  long || only?.includes('console') ? ['console'] : [],
+  ...['bootstrap', 'thin', 'console', ...BETWEEN].map((name) => (long || named.includes(name) ? [name] : [])),
   ['systems'],
   ['outage'],
-  only?.includes('cuts') ? ['cuts'] : [],
+  named.includes('cuts') ? ['cuts'] : [],
 ]
-  .map((names) => names.filter((name) => !only || only.split(',').includes(name)))
+  .map((names) => names.filter((name) => named.length === 0 || named.includes(name)))
   .filter((names) => names.length > 0);
 
 export default defineConfig({

@@ -1,34 +1,61 @@
 import { AgentError } from '../../core/errors.ts';
-import type { DiskStore, GuestConfigStore, GuestFile, Hypervisor, RootDisks } from '../../core/ports.ts';
+import type {
+  DiskStore,
+  GuestConfigStore,
+  GuestFile,
+  Hypervisor,
+  RootDisk,
+  RootDisks,
+  VpsLocks,
+} from '../../core/ports.ts';
 import type { VpsId } from '../../core/vps.ts';
-import { requireStopped } from '../../core/vps-checks.ts';
+import { requireStopped, whileStopped } from '../../core/vps-checks.ts';
 import { whenSettled } from '../../core/when-settled.ts';
 import { nextMove, type Places } from './moves.ts';
-import type { NamingRecord, SystemRecords } from './record.ts';
+import type { NamingRecord } from './record.ts';
 
 /** What giving disks their names reaches. */
 export interface ApplyDeps {
-  readonly hypervisor: Hypervisor;
+  readonly hypervisor: Pick<Hypervisor, 'presence'>;
+  readonly locks: VpsLocks;
   readonly store: DiskStore;
   readonly guests: GuestConfigStore;
-  readonly records: SystemRecords;
+}
+
+/** How an exchange ended. */
+export interface Applied {
+  /** Whether the wanted system is in its place; false: the old one stays, since somebody removed the disk of the other. */
+  readonly exchanged: boolean;
+  /** The disk that is the old system now, if there is one. */
+  readonly old: RootDisk | undefined;
 }
 
 const CANNOT = 'waits for its systems to be exchanged';
 
+/** A disk without an identity is known to nobody. */
 const placesOf = (disks: RootDisks): Places =>
-  Object.fromEntries(Object.entries(disks).map(([role, { identity }]) => [role, identity]));
+  Object.fromEntries(
+    Object.entries(disks).map(([role, { identity }]) => [role, identity ?? `a stranger (${role})`]),
+  );
 
 const sameFile = (a: GuestFile | undefined, b: GuestFile | null) =>
   JSON.stringify(a ?? null) === JSON.stringify(b);
 
-/** Makes sure that nothing has a root disk of the VPS, and tells which there are. */
-async function idleRoots({ hypervisor, store }: ApplyDeps, vps: VpsId, seen: RootDisks): Promise<RootDisks> {
-  await requireStopped(hypervisor, vps, CANNOT);
+/** Makes sure that what a record speaks of is there to be seen: that a disk is not seen proves nothing elsewhere. */
+export async function requireStore(store: DiskStore, vps: VpsId, noted: string): Promise<void> {
+  const seen = await store.identify();
+  if (seen === noted) return;
+  throw new AgentError(
+    'store_away',
+    `${vps.name} ${CANNOT}: its disks were in another place (${noted}) than the one that is there now (${seen}). Nothing was touched.`,
+  );
+}
+
+/** The root disks, of which nothing on the node has one open. */
+async function idleRoots(store: DiskStore, vps: VpsId): Promise<RootDisks> {
   const disks = await whenSettled(
     () => store.roots(vps),
-    (roots) => Object.values(roots).some(({ in_use }) => in_use),
-    seen,
+    (found) => Object.values(found).some(({ in_use }) => in_use),
   );
   for (const disk of Object.values(disks)) {
     if (!disk.in_use) continue;
@@ -46,74 +73,117 @@ function requireKnown(vps: VpsId, places: Places, known: readonly (string | unde
     if (places[role] === undefined || known.includes(places[role])) continue;
     throw new AgentError(
       'program_failed',
-      `The systems of ${vps.name} cannot be exchanged: its disk in the role ${role} is one that nobody knows; rename or remove it by hand.`,
+      `The systems of ${vps.name} cannot be exchanged: its disk in the role ${role} is one that nobody knows (a copy is another disk, too); rename or remove it by hand.`,
       { log: { places, known } },
     );
   }
+}
+
+/** The names as they are to be, and what goes. */
+interface Wanted {
+  readonly places: Places;
+  readonly remove: readonly string[];
 }
 
 /**
  * Removes the disks that are to go, and gives the others their names. What is where is looked up once, before: under the
  * VPS's lock nobody else moves them, and each look would ask Xen and LVM anew.
  */
-async function exchange(
-  { store }: ApplyDeps,
-  vps: VpsId,
-  disks: RootDisks,
-  remove: readonly string[],
-  wanted: Places,
-): Promise<void> {
+async function exchange(store: DiskStore, vps: VpsId, disks: RootDisks, wanted: Wanted): Promise<void> {
   let places: Places = {};
-  for (const [role, { identity }] of Object.entries(disks)) {
-    if (remove.includes(identity)) await store.removeRoot(vps, role as keyof RootDisks);
+  for (const [role, identity] of Object.entries(placesOf(disks))) {
+    if (wanted.remove.includes(identity)) await store.removeRoot(vps, role as keyof RootDisks);
     else places = { ...places, [role]: identity };
   }
-  for (let move = nextMove(places, wanted); move; move = nextMove(places, wanted)) {
+  for (let move = nextMove(places, wanted.places); move; move = nextMove(places, wanted.places)) {
     await store.renameRoot(vps, move.from, move.to);
     const { [move.from]: moved, ...others } = places;
     places = { ...others, ...(moved !== undefined && { [move.to]: moved }) };
   }
 }
 
+/** Gives a VPS its configuration back where its system is still in its place; what cannot be seen now is seen at the next try. */
+async function giveBack(
+  { store, guests }: ApplyDeps,
+  vps: VpsId,
+  record: NamingRecord,
+  config: GuestFile | undefined,
+): Promise<void> {
+  try {
+    const { current } = await store.roots(vps);
+    if (current?.identity !== undefined && current.identity === record.old) await guests.put(vps, config);
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+  }
+}
+
 /**
- * Makes the node as a record says, from whatever is there of it: after a crash at any instant it is called again and goes
- * on. While disks change their names, the VPS has no configuration, so that nothing boots one system with the other's.
- * Where the disk that is to be the root has gone (an admin removed it), the old system stays what it was.
- *
- * @returns whether the wanted system is in its place; false: the old one stays
- * @throws AgentError vps_running, disks_in_use: nothing was touched; program_*
+ * Exchanges the names while the VPS has no configuration, so that nothing boots one system with the other's. The configuration goes
+ * before the last look: who read it before has a process or a domain by then, and who comes later finds none. Where nothing was
+ * moved after all, it comes back.
  */
-export async function applyNames(deps: ApplyDeps, vps: VpsId, record: NamingRecord): Promise<boolean> {
-  const { store, guests, records } = deps;
-  const roots = await store.roots(vps);
-  const places = placesOf(roots);
+async function exchangeUnconfigured(
+  deps: ApplyDeps,
+  vps: VpsId,
+  record: NamingRecord,
+  wanted: Wanted,
+): Promise<void> {
+  const { hypervisor, store, guests } = deps;
+  const config = (await guests.read(vps)) ?? record.old_config ?? undefined;
+  await guests.remove(vps);
+  try {
+    await requireStopped(hypervisor, vps, CANNOT, { patient: false });
+    await exchange(store, vps, await idleRoots(store, vps), wanted);
+  } catch (error) {
+    await giveBack(deps, vps, record, config);
+    throw error;
+  }
+}
+
+/**
+ * Makes the node as a record says, from whatever is there of it: after a crash at any instant it is called again and goes on. Where
+ * the disk that is to be the root has gone (an admin removed it), the old system stays what it was; where neither is there, nothing
+ * is done. The record is the caller's to remove.
+ *
+ * @throws AgentError vps_running, vps_saved, vps_busy, disks_in_use, disks_missing, store_away: nothing was touched; program_*
+ */
+export async function applyNames(deps: ApplyDeps, vps: VpsId, record: NamingRecord): Promise<Applied> {
+  const { store, guests } = deps;
+  await requireStore(store, vps, record.store);
+  await store.mendNames(vps);
+  const places = placesOf(await store.roots(vps));
   const there = (identity: string | undefined) =>
     identity !== undefined && Object.values(places).includes(identity) ? identity : undefined;
   const current = there(record.current);
   const old = there(record.old);
-  const wanted: Places =
-    current === undefined ? { ...(old && { current: old }) } : { current, ...(old && { old }) };
+  if (current === undefined && old === undefined) {
+    throw new AgentError(
+      'disks_missing',
+      `${vps.name} ${CANNOT}, and none of its disks is there that it is about. Nothing was touched: bring them back, or delete what is left with killVPS.`,
+      { log: { places, record } },
+    );
+  }
+  const wanted: Wanted = {
+    places: current === undefined ? { ...(old && { current: old }) } : { current, ...(old && { old }) },
+    remove: record.remove.filter((identity) => there(identity) !== undefined),
+  };
   const config = current === undefined ? record.old_config : record.config;
 
-  const remove = record.remove.filter((identity) => there(identity) !== undefined);
-  const done = remove.length === 0 && wanted.current === places.current && wanted.old === places.old;
+  const done =
+    wanted.remove.length === 0 &&
+    wanted.places.current === places.current &&
+    wanted.places.old === places.old;
   const as_wanted = done && sameFile(await guests.read(vps), config);
   if (!as_wanted) {
-    const disks = await idleRoots(deps, vps, roots);
-    requireKnown(vps, placesOf(disks), [current, old, ...remove]);
-    await guests.remove(vps);
-    await exchange(deps, vps, disks, remove, wanted);
+    requireKnown(vps, places, [current, old, ...wanted.remove]);
+    await whileStopped(deps, vps, CANNOT, async () => {
+      await idleRoots(store, vps);
+      await exchangeUnconfigured(deps, vps, record, wanted);
+    });
   }
   // Where they are as wanted, it may be that the one who named them did not come to this.
   await store.flush(vps);
   if (!as_wanted) await guests.put(vps, config ?? undefined);
-  if (wanted.old !== undefined) {
-    await records.old.write(vps, {
-      state: 'kept',
-      since: new Date().toISOString(),
-      config: record.old_config,
-    });
-  }
-  await records.names.remove(vps);
-  return current !== undefined;
+  const now = await store.roots(vps);
+  return { exchanged: current !== undefined, old: wanted.places.old === undefined ? undefined : now.old };
 }

@@ -36,6 +36,17 @@ export async function chooseMode(
     return { ...in_place, told: `reinstall_mode is in-place: ${overwritten}` };
   }
 
+  if (current.identity === undefined) {
+    const cannot =
+      'the file system of the disk images does not tell when a file was made, so that a second root disk could be taken for the first';
+    if (config.reinstall_mode === 'auto')
+      return { ...in_place, told: `In place, since ${cannot}; ${overwritten}` };
+    throw new AgentError(
+      'program_failed',
+      `${vps.name} cannot be reinstalled beside its system: ${cannot}. reinstall_mode is swap; set it to auto or in-place. Nothing was touched.`,
+    );
+  }
+
   const free_bytes = (await store.free_mib()) * MIB;
   const fits = current.size_bytes <= free_bytes;
   const hours = config.reinstall_keep_hours;

@@ -1,11 +1,13 @@
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { syncFolder, writeFileAtomic } from '../../core/atomic-file.ts';
+import { makeFolder, syncFolder, writeFileAtomic } from '../../core/atomic-file.ts';
 import { AgentError } from '../../core/errors.ts';
 import type { VpsId } from '../../core/vps.ts';
 
 const imageType = z.enum(['lvm', 'vbd']);
+/** What the place of the disks is known by ({@link DiskStore.identify}): where that is not there, whoever reads the record waits. */
+const store = z.string();
 const guestFile = z.object({ text: z.string(), mode: z.number(), autostart: z.boolean() });
 
 /**
@@ -18,10 +20,11 @@ const guestFile = z.object({ text: z.string(), mode: z.number(), autostart: z.bo
  *      +-------------------------+                    a rollback
  */
 const names = z.discriminatedUnion('phase', [
-  z.object({ phase: z.literal('building'), type: imageType }),
+  z.object({ phase: z.literal('building'), type: imageType, store }),
   z.object({
     phase: z.literal('naming'),
     type: imageType,
+    store,
     /** The job that made the new system; a rollback has none. */
     job: z.string().optional(),
     /** Identities: the disk that is to be the root, the one that is to be kept as the old one, and those that go. */
@@ -34,9 +37,16 @@ const names = z.discriminatedUnion('phase', [
   }),
 ]);
 
-/** `old.json`: the old system that is there, or what became of the last one. */
+/** `old.json`: the old system that is there, or what became of the last one. It speaks of one disk, and says nothing of another. */
 const old = z.discriminatedUnion('state', [
-  z.object({ state: z.literal('kept'), since: z.iso.datetime(), config: guestFile.nullable() }),
+  z.object({
+    state: z.literal('kept'),
+    disk: z.string(),
+    /** For people; what counts is the steady clock's time. */
+    since: z.iso.datetime(),
+    since_s: z.number().nonnegative(),
+    config: guestFile.nullable(),
+  }),
   z.object({ state: z.literal('gone'), at: z.iso.datetime(), why: z.string() }),
 ]);
 
@@ -46,10 +56,12 @@ export type NamesRecord = z.output<typeof names>;
 export type NamingRecord = Extract<NamesRecord, { phase: 'naming' }>;
 /** What is known of a VPS's old system. */
 export type OldRecord = z.output<typeof old>;
+/** Of one that is there. */
+export type KeptRecord = Extract<OldRecord, { state: 'kept' }>;
 
 /** A JSON file of one VPS, replaced as a whole. */
 interface RecordFile<T> {
-  /** The content; undefined where there is no file. Error: `internal` where it cannot be understood. */
+  /** The content; undefined where there is no file. Error: `record_damaged` where it cannot be understood. */
   read(vps: VpsId): Promise<T | undefined>;
   write(vps: VpsId, content: T): Promise<void>;
   /** Gone already is fine. */
@@ -75,14 +87,14 @@ function recordFile<S extends z.ZodType>(
         return schema.parse(JSON.parse(text));
       } catch (error) {
         throw new AgentError(
-          'internal',
+          'record_damaged',
           `${vps.name}: ${path(vps)} is damaged; look which of its root disks is the right one, name it ${vps.name}, and remove the file.`,
           { cause: error },
         );
       }
     },
     async write(vps, content) {
-      await mkdir(dirname(path(vps)), { recursive: true, mode: 0o700 });
+      await makeFolder(dirname(path(vps)));
       await writeFileAtomic(path(vps), `${JSON.stringify(content, undefined, 2)}\n`);
     },
     async remove(vps) {

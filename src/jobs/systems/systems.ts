@@ -3,90 +3,106 @@ import type { Logger } from 'pino';
 import type { Config } from '../../config/schema.ts';
 import { AgentError } from '../../core/errors.ts';
 import type { DiskStore, GuestConfigStore, Hypervisor, ImageType, VpsLocks } from '../../core/ports.ts';
+import type { SteadyClock } from '../../core/steady-clock.ts';
 import type { Systems } from '../../core/systems.ts';
 import type { VpsId } from '../../core/vps.ts';
 import { findIfThere, requireStopped } from '../../core/vps-checks.ts';
-import { whenSettled } from '../../core/when-settled.ts';
-import { applyNames } from './apply.ts';
+import { applyNames, requireStore } from './apply.ts';
 import { chooseMode } from './choose.ts';
-import { createSystemRecords, type NamingRecord } from './record.ts';
+import { createOldSystems, type OldSystems } from './old-system.ts';
+import { createSystemRecords, type NamesRecord, type NamingRecord } from './record.ts';
 import { makeRoom } from './room.ts';
 
-const HOUR_MS = 3_600_000;
+const HOUR_S = 3_600;
 
 /** What {@link createSystems} needs. */
 export interface SystemsOptions {
   readonly config: Pick<Config, 'state_dir' | 'reinstall_mode' | 'reinstall_keep_hours'>;
-  readonly hypervisor: Hypervisor;
+  readonly hypervisor: Pick<Hypervisor, 'presence'>;
   readonly disks: Readonly<Record<ImageType, DiskStore>>;
   readonly guests: GuestConfigStore;
   readonly locks: VpsLocks;
+  readonly clock: Pick<SteadyClock, 'now_s'>;
   readonly log: Pick<Logger, 'info' | 'warn'>;
   readonly now?: () => Date;
 }
 
 /** Makes {@link Systems} over both kinds of disks, with its records in `state_dir/states`. */
 export function createSystems(options: SystemsOptions): Systems {
-  const { config, hypervisor, disks, guests, locks, log, now = () => new Date() } = options;
+  const { config, hypervisor, disks, guests, locks, clock, log, now = () => new Date() } = options;
   const records = createSystemRecords(join(config.state_dir, 'states'));
-  const keep_ms = config.reinstall_keep_hours * HOUR_MS;
+  const olds: OldSystems = createOldSystems({ guests, records, clock, log, now });
+  const keep_s = config.reinstall_keep_hours * HOUR_S;
 
-  /** The kind of disks on which the VPS has an old system. */
+  /** The kind of disks on which the VPS has an old system. Error: `store_away` where it may be in a place that is not there. */
   async function storeOfOld(vps: VpsId): Promise<DiskStore | undefined> {
+    let away: AgentError | undefined;
     for (const store of [disks.lvm, disks.vbd]) {
-      if ((await findIfThere(store, vps)) && (await store.roots(vps)).old) return store;
+      try {
+        if ((await findIfThere(store, vps)) && (await store.roots(vps)).old) return store;
+      } catch (error) {
+        if (!(error instanceof AgentError && error.code === 'store_away')) throw error;
+        away = error;
+      }
     }
+    if (away) throw away;
     return undefined;
   }
 
-  async function dropOld(store: DiskStore, vps: VpsId, why: string): Promise<string> {
-    await store.removeRoot(vps, 'old');
-    await records.old.write(vps, { state: 'gone', at: now().toISOString(), why });
-    const told = `The old system of ${vps.name} was deleted: ${why}.`;
-    log.info({ vps: vps.name }, told);
-    return told;
-  }
-
-  /** Since when the old system is kept; one that nobody noted is kept from now on. */
-  async function keptSince(vps: VpsId): Promise<number> {
-    const noted = await records.old.read(vps);
-    if (noted?.state === 'kept') return Date.parse(noted.since);
-    const config = (await guests.read(vps)) ?? null;
-    await records.old.write(vps, { state: 'kept', since: now().toISOString(), config });
-    return now().getTime();
+  /** One exchange after the other: what was told as installed is not forgotten for the next order. */
+  async function requireNoExchange(vps: VpsId): Promise<void> {
+    if ((await records.names.read(vps))?.phase !== 'naming') return;
+    throw new AgentError(
+      'vps_busy',
+      `${vps.name} is busy: the system that its last reinstall or rollback named has still to take its place, which is tried every half minute; the log says what stands in the way.`,
+    );
   }
 
   async function apply(vps: VpsId, record: NamingRecord): Promise<string> {
     const store = disks[record.type];
-    const exchanged = await applyNames({ hypervisor, store, guests, records }, vps, record);
+    const { exchanged, old } = await applyNames({ hypervisor, locks, store, guests }, vps, record);
+    if (old) await olds.keep(vps, old, record.old_config);
+    await records.names.remove(vps);
     if (exchanged) return `The new system of ${vps.name} is in its place.`;
     const told = `The new system of ${vps.name} is gone, and the old one stays: somebody removed its disk.`;
     log.warn({ vps: vps.name }, told);
     return told;
   }
 
-  async function begun(vps: VpsId, type: ImageType): Promise<void> {
-    await records.names.write(vps, { phase: 'building', type });
-    await disks[type].removeRoot(vps, 'new');
+  async function dropUnfinished(vps: VpsId, { type, store }: NamesRecord): Promise<string> {
+    await requireStore(disks[type], vps, store);
+    const { current, new: fresh } = await disks[type].roots(vps);
+    if (current) await disks[type].removeRoot(vps, 'new');
+    await records.names.remove(vps);
+    return current || !fresh
+      ? `The unfinished new system of ${vps.name} was deleted; the one that is there is as it was.`
+      : `${vps.name} has no root disk; its unfinished new system, ${fresh.path}, was left where it is.`;
   }
 
   return {
-    choose: (vps, type) => chooseMode({ config, store: disks[type], guests }, vps),
+    async choose(vps, type) {
+      await requireNoExchange(vps);
+      return chooseMode({ config, store: disks[type], guests }, vps);
+    },
 
     async begin(vps, type, { old_goes_first }, base) {
-      await begun(vps, type);
-      if (old_goes_first) await dropOld(disks[type], vps, 'another reinstall needed its room');
-      return disks[type].createNew(vps, base);
+      await requireNoExchange(vps);
+      const store = disks[type];
+      await records.names.write(vps, { phase: 'building', type, store: await store.identify() });
+      await store.removeRoot(vps, 'new');
+      if (old_goes_first) await olds.drop(store, vps, 'another reinstall needed its room');
+      return store.createNew(vps, base);
     },
 
     async approve(vps, { type, config: fresh_config, job }) {
       const { current, new: fresh, old } = await disks[type].roots(vps);
-      if (!fresh) throw new AgentError('disks_missing', `The disk of the new system of ${vps.name} is gone.`);
+      if (fresh?.identity === undefined)
+        throw new AgentError('disks_missing', `The disk of the new system of ${vps.name} is gone.`);
       await records.names.write(vps, {
-        ...{ phase: 'naming', type, job },
+        ...{ phase: 'naming', type, job, store: await disks[type].identify() },
         current: fresh.identity,
-        ...(current && { old: current.identity }),
-        remove: old ? [old.identity] : [],
+        ...(current?.identity !== undefined && { old: current.identity }),
+        remove: old?.identity === undefined ? [] : [old.identity],
         config: fresh_config,
         old_config: (await guests.read(vps)) ?? null,
       });
@@ -95,62 +111,82 @@ export function createSystems(options: SystemsOptions): Systems {
     async settle(vps) {
       const record = await records.names.read(vps);
       if (!record) return undefined;
-      if (record.phase === 'naming') return apply(vps, record);
-      await disks[record.type].removeRoot(vps, 'new');
-      await records.names.remove(vps);
-      return `The unfinished new system of ${vps.name} was deleted; the one that is there is as it was.`;
+      return record.phase === 'naming' ? apply(vps, record) : dropUnfinished(vps, record);
     },
 
     async rollback(vps) {
       const cannot = 'cannot be rolled back';
-      const noted = await records.old.read(vps);
+      await requireNoExchange(vps);
       const store = await storeOfOld(vps);
       if (!store) {
+        const last = await records.old.read(vps);
         const why =
-          noted?.state === 'gone'
-            ? `the last one was deleted on ${noted.at}: ${noted.why}`
+          last?.state === 'gone'
+            ? `the last one was deleted on ${last.at}: ${last.why}`
             : 'it has never had one';
         throw new AgentError('not_found', `${vps.name} ${cannot}: it has no old system; ${why}.`);
       }
       await requireStopped(hypervisor, vps, cannot);
-      const { current, old } = await whenSettled(
-        () => store.roots(vps),
-        (roots) => [roots.current, roots.old].some((disk) => disk?.in_use),
-      );
-      for (const disk of [current, old]) {
-        if (!disk?.in_use) continue;
-        throw new AgentError(
-          'disks_in_use',
-          `${vps.name} ${cannot}: its disk ${disk.path} is open on the node; see what holds it with lsof or findmnt.`,
-        );
-      }
-      if (!old) throw new AgentError('not_found', `${vps.name} ${cannot}: its old system has just gone.`);
+      const { current, old } = await store.roots(vps);
+      if (old?.identity === undefined)
+        throw new AgentError('not_found', `${vps.name} ${cannot}: its old system has just gone.`);
+      const noted = await olds.noted(vps, old);
       const config_now = (await guests.read(vps)) ?? null;
       const record: NamingRecord = {
-        phase: 'naming',
-        type: store.type,
+        ...{ phase: 'naming', type: store.type, store: await store.identify() },
         current: old.identity,
-        ...(current && { old: current.identity }),
+        ...(current?.identity !== undefined && { old: current.identity }),
         remove: [],
-        config: noted?.state === 'kept' ? noted.config : config_now,
+        config: noted ? noted.config : config_now,
         old_config: config_now,
       };
       await records.names.write(vps, record);
-      await apply(vps, record);
+      try {
+        await apply(vps, record);
+      } catch (error) {
+        await withdraw(vps, store, record);
+        throw error;
+      }
     },
 
     async dropExpired(vps) {
       const store = await storeOfOld(vps);
-      if (!store || now().getTime() - (await keptSince(vps)) < keep_ms) return undefined;
-      return dropOld(store, vps, `its time was over (reinstall_keep_hours = ${config.reinstall_keep_hours})`);
+      const { old } = store ? await store.roots(vps) : {};
+      if (!store || !old) return undefined;
+      await olds.keep(vps, old);
+      if ((await olds.age_s(vps, old)) < keep_s) return undefined;
+      const spared = await olds.spared(store, vps);
+      if (spared !== undefined) {
+        log.warn({ vps: vps.name }, spared);
+        return undefined;
+      }
+      return olds.drop(
+        store,
+        vps,
+        `its time was over (reinstall_keep_hours = ${config.reinstall_keep_hours})`,
+      );
     },
 
     makeRoom: (type, needed_bytes, wanted_for) =>
-      makeRoom({ store: disks[type], locks, keptSince, dropOld, log }, needed_bytes, wanted_for),
+      makeRoom({ store: disks[type], locks, olds, log }, needed_bytes, wanted_for),
 
     async forget(vps) {
       await records.names.remove(vps);
       await records.old.remove(vps);
     },
   };
+
+  /** A rollback that could not begin is told as failed: nobody is to find it done half an hour later. */
+  async function withdraw(vps: VpsId, store: DiskStore, record: NamingRecord): Promise<void> {
+    try {
+      const { current, passing } = await store.roots(vps);
+      const unmoved = !passing && current?.identity !== undefined && current.identity === record.old;
+      const config = (await guests.read(vps)) ?? null;
+      if (unmoved && JSON.stringify(config) === JSON.stringify(record.old_config))
+        await records.names.remove(vps);
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error;
+      log.warn({ vps: vps.name, code: error.code }, error.message);
+    }
+  }
 }

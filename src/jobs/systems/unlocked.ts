@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { AgentError, asAgentError, errorFields } from '../../core/errors.ts';
+import { holding } from '../../core/held-locks.ts';
 import type { HeldLock, VpsLocks } from '../../core/ports.ts';
 import type { VpsId } from '../../core/vps.ts';
 
@@ -19,7 +20,7 @@ export async function ifUnlocked(
     throw error;
   }
   try {
-    await work();
+    await holding(lock, work);
   } catch (error) {
     const failure = asAgentError(error);
     log.warn({ vps: vps.name, ...errorFields(failure) }, failure.message);

@@ -11,10 +11,12 @@ export interface Answer {
   readonly content_type: string;
   readonly body: string;
   /**
-   * Call once the answer is written out in full (`true`), or was not (`false`). It tells the operation, which keeps what
-   * this answer did not carry, so that an outcome which could not be encoded is never taken for delivered.
+   * Call once it is known whether the client has the answer. It tells the operation, which keeps what this answer did not
+   * carry, so that an outcome which could not be encoded is never taken for delivered.
    */
-  readonly answered: (written: boolean) => Promise<void>;
+  readonly answered: (read: boolean) => Promise<void>;
+  /** There where the client must be known to have read the answer (src/core/dispatch.ts). */
+  readonly carried?: { readonly wanted: Promise<void> };
   /** A defect met while encoding, for the log. */
   readonly defect?: unknown;
 }
@@ -35,14 +37,15 @@ const CONTENT_TYPES = Object.freeze({
 export function answerCall(call: SoapCall | undefined, outcome: Outcome | AgentError): Answer {
   if (outcome instanceof AgentError) return answerError(call, outcome);
   if (!outcome.ok) return answerError(call, outcome.error);
-  const { operation, output, input, answered } = outcome;
+  const { operation, output, input, answered, carried } = outcome;
   try {
     if (!call) throw new Error('an outcome without a call');
     const body =
       call.dialect === 'legacy'
         ? encodeLegacy(call, operation.legacy(output, input))
         : encodeModern(call, output, operation.output);
-    return { status: 200, content_type: CONTENT_TYPES[call.soap], body, answered };
+    const content_type = CONTENT_TYPES[call.soap];
+    return { status: 200, content_type, body, answered, ...(carried ? { carried } : {}) };
   } catch (defect) {
     const answer = answerError(call, asAgentError(defect));
     return { ...answer, answered: () => answered(false), defect };

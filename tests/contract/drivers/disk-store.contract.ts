@@ -88,6 +88,14 @@ export function describeDiskStore(
       }
     });
 
+    it('are in a place that is known again', async () => {
+      await disks.create(vps, { root_mb: 8, swap_mb: 8 });
+      const known = await disks.identify();
+      expect(known).toMatch(/^[A-Za-z0-9-]{36,40}$/);
+      await disks.remove(vps);
+      expect(await disks.identify()).toBe(known);
+    });
+
     describe('and the root disks beside them', () => {
       const sizes = { root_mb: 13, swap_mb: 5 };
 
@@ -124,9 +132,12 @@ export function describeDiskStore(
           before.new?.identity,
           before.current?.identity,
         ]);
+        await disks.mendNames(vps);
         const start = readFileSync(after.current?.path ?? '').subarray(0, 11);
         expect(start.toString()).toBe('the new one');
         await disks.createNew(vps);
+        const { new: newest } = await disks.roots(vps);
+        expect([before.new?.identity, before.current?.identity, undefined]).not.toContain(newest?.identity);
         await expect(disks.renameRoot(vps, 'new', 'current')).rejects.toThrow(/was not renamed/);
         await disks.remove(vps);
         expect(await disks.roots(vps)).toEqual({});

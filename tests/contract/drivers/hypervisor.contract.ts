@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { DiskStore, GuestConfig, GuestConfigStore, Hypervisor } from '../../../src/core/ports.ts';
 import { domainPhase, parseVpsId, type VpsId } from '../../../src/core/vps.ts';
@@ -46,6 +47,16 @@ export function describeHypervisor(name: string, open: () => Promise<DriverNode>
     const start = async (change: Partial<GuestConfig> = {}) => {
       await guests.write({ ...guest, ...change });
       await xl.create(vps, guests.path(vps));
+    };
+
+    const xlByHand = (...args: string[]) =>
+      node.runner.check({ label: `xl ${args[0]}`, program: 'xl', args, timeout_ms: WAIT_MS });
+    /** What there is of the guest when it is not this any more. */
+    const presenceBut = async (kind: string) => {
+      const last_ms = Date.now() + WAIT_MS;
+      let presence = await xl.presence(vps);
+      while (presence.kind === kind && Date.now() < last_ms) presence = await xl.presence(vps);
+      return presence;
     };
 
     it('knows no domain that was never made', async () => {
@@ -100,6 +111,40 @@ export function describeHypervisor(name: string, open: () => Promise<DriverNode>
       expect(await xl.find(vps)).toBeUndefined();
       await start();
       expect((await xl.find(vps))?.domid).toBeGreaterThan(first?.domid ?? 0);
+    });
+
+    it('tells a saved guest from a stopped one, and has it go on under another id', async () => {
+      await start();
+      await node.booted(vps);
+      const before = await xl.find(vps);
+      const folder = node.config.xen_save_dir || '/var/lib/xen/save';
+      const path = join(folder, 'xen91');
+      mkdirSync(folder, { recursive: true });
+      await xlByHand('save', 'xen91', path);
+      // xl's process for the guest outlives its domain by a moment.
+      expect(await presenceBut('starting')).toEqual({ kind: 'saved', path });
+      await xl.restore(vps);
+      const after = await xl.find(vps);
+      expect(after).toMatchObject({ name: 'xen91', memory_mib: node.memory_mb });
+      expect(after?.domid).toBeGreaterThan(before?.domid ?? 0);
+      expect(existsSync(path)).toBe(false);
+    });
+
+    it('never takes a guest that reboots itself for a stopped one', async () => {
+      await start();
+      await node.booted(vps);
+      const before = await xl.find(vps);
+      await xlByHand('reboot', 'xen91');
+      const seen = new Set<string>();
+      const last_ms = Date.now() + WAIT_MS;
+      let domid = before?.domid;
+      while (domid === before?.domid && Date.now() < last_ms) {
+        const presence = await xl.presence(vps);
+        seen.add(presence.kind);
+        if (presence.kind === 'domain') domid = presence.domain.domid;
+      }
+      expect(domid).toBeGreaterThan(before?.domid ?? 0);
+      expect([...seen].filter((kind) => !['domain', 'starting'].includes(kind))).toEqual([]);
     });
 
     it('shows every caller the listing after a change, however many ask at once', async () => {

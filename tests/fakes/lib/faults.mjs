@@ -28,7 +28,7 @@ export function takeFault(root, argv) {
   });
 }
 
-/** Does what a fault says. `work` is the real call. */
+/** Does what a fault says. `work` is the real call; `work({ torn: true })` one that comes half way. */
 export async function carryOut(fault, work) {
   switch (fault.mode) {
     case 'fail':
@@ -51,6 +51,10 @@ export async function carryOut(fault, work) {
     case 'nonsense':
       out(fault.stdout ?? NONSENSE);
       return fault.exit ?? 0;
+    case 'torn':
+      await work({ torn: true });
+      process.kill(process.pid, 'SIGKILL');
+      return sleep(1000);
     case 'killed':
       process.kill(process.pid, 'SIGKILL');
       return sleep(1000);

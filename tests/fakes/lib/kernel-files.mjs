@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { mapperName } from './lvm-volumes.mjs';
 
 const NET_DEV_HEADING = `Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
@@ -58,7 +59,9 @@ function deviceFiles(state) {
         devtype: 'vbd',
         mode: disk.mode,
         nodename: `backend/vbd/${domain.id}/${disk.vdev_number}`,
-        physical_device: disk.minor === undefined ? '7:0' : `fd:${disk.minor.toString(16)}`,
+        physical_device:
+          disk.store?.['physical-device'] ??
+          (disk.minor === undefined ? '7:0' : `fd:${disk.minor.toString(16)}`),
         state: connected,
         ...Object.fromEntries(VBD_STATISTICS.map((name) => [`statistics/${name}`, disk[name] ?? 0])),
       });
@@ -76,11 +79,12 @@ function deviceFiles(state) {
       links[`class/net/${nic.ifname}`] = `../../devices/${name}/net/${nic.ifname}`;
     });
   }
-  for (const [vg, { lvs }] of Object.entries(state.vgs)) {
+  for (const [vg, { uuid, lvs }] of Object.entries(state.vgs)) {
     for (const lv of lvs.filter((each) => each.active)) {
       const { rd_req, rd_sect, wr_req, wr_sect } = lv.io;
-      files[`block/dm-${lv.minor}/dm/name`] =
-        `${vg.replaceAll('-', '--')}-${lv.name.replaceAll('-', '--')}\n`;
+      const names = [vg, mapperName(lv)].map((name) => name.replaceAll('-', '--'));
+      files[`block/dm-${lv.minor}/dm/name`] = `${names.join('-')}\n`;
+      files[`block/dm-${lv.minor}/dm/uuid`] = `LVM-${`${uuid}${lv.uuid}`.replaceAll('-', '')}\n`;
       files[`block/dm-${lv.minor}/stat`] =
         `${[rd_req, 0, rd_sect, 0, wr_req, 0, wr_sect, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].map((n) => pad(n, 8)).join(' ')}\n`;
     }

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { indented, lvmArguments } from './lvm-arguments.mjs';
 import { reportSize } from './lvm-sizes.mjs';
 import { isPool, isThin } from './lvm-thin.mjs';
-import { contentPath, EXTENT, extents, freeExtents, nodePath, splitName } from './lvm-volumes.mjs';
+import { contentPath, EXTENT, extents, freeExtents, isPartial, nodePath, splitName } from './lvm-volumes.mjs';
 import { isOpen } from './open-files.mjs';
 import { err, NotKnown, out, withState } from './store.mjs';
 
@@ -18,11 +18,14 @@ const percent = (part, whole) => ((100 * part) / whole).toFixed(2);
 
 function attributes({ lv, vg, open }) {
   if (lv.hidden) return lv.hidden;
-  const state = `${lv.active ? 'a' : '-'}${open ? 'o' : '-'}`;
-  if (isPool(lv)) return `twi-${state}t${lv.no_zeroing ? '-' : 'z'}--`;
-  if (!isThin(lv)) return `-wi-${state}----`;
+  // An lvrename that was killed has left the device suspended.
+  const active = lv.torn_name === undefined ? 'a' : 's';
+  const state = `${lv.active ? active : '-'}${open ? 'o' : '-'}`;
+  const health = isPartial(vg, lv) ? 'p' : '-';
+  if (isPool(lv)) return `twi-${state}t${lv.no_zeroing ? '-' : 'z'}${health}-`;
+  if (!isThin(lv)) return `-wi-${state}--${health}-`;
   const zeroes = vg.lvs.find(({ name }) => name === lv.pool)?.no_zeroing ? '-' : 'z';
-  return `V${lv.read_only ? 'r' : 'w'}i-${state}t${zeroes}-${lv.skip ? 'k' : '-'}`;
+  return `V${lv.read_only ? 'r' : 'w'}i-${state}t${zeroes}${health}${lv.skip ? 'k' : '-'}`;
 }
 
 function dataPercent({ lv, vg }, { root }) {
@@ -43,6 +46,18 @@ function metadataPercent({ lv, vg }) {
   );
 }
 
+const missingDisks = ({ vg }) => (vg.missing_pv ? 1 : 0);
+const groupAttributes = (row) => `wz-${missingDisks(row) ? 'p' : '-'}n-`;
+
+/** What reports of volumes tell of their group, too. */
+const OF_GROUP = {
+  vg_attr: text('Attr', groupAttributes),
+  vg_free: size('VFree', ({ vg }) => freeExtents(vg) * EXTENT),
+  vg_extent_size: size('Ext', () => EXTENT),
+  vg_uuid: text('VG UUID', ({ vg }) => vg.uuid),
+  vg_missing_pv_count: text('#PV Missing', (row) => String(missingDisks(row)), true),
+};
+
 const LV_FIELDS = {
   lv_name: text('LV', ({ lv }) => lv.name),
   vg_name: text('VG', ({ vg_name }) => vg_name),
@@ -62,27 +77,23 @@ const LV_FIELDS = {
   lv_uuid: text('LV UUID', ({ lv }) => lv.uuid),
   lv_active: text('Active', ({ lv }) => (lv.active ? 'active' : '')),
   lv_device_open: text('DevOpen', ({ lv, open }) => (lv.active ? (open ? 'open' : '') : 'unknown')),
-  lv_health_status: text('Health', ({ lv }) => lv.health ?? ''),
+  lv_health_status: text('Health', ({ lv, vg }) => (isPartial(vg, lv) ? 'partial' : (lv.health ?? ''))),
   lv_permissions: text('LPerms', ({ lv }) => (lv.read_only ? 'read-only' : 'writeable')),
   lv_skip_activation: text('SkipAct', ({ lv }) => (lv.skip ? 'skip activation' : '')),
-  vg_free: size('VFree', ({ vg }) => freeExtents(vg) * EXTENT),
-  vg_extent_size: size('Ext', () => EXTENT),
+  ...OF_GROUP,
 };
 const LV_DEFAULT =
   'lv_name,vg_name,lv_attr,lv_size,pool_lv,origin,data_percent,metadata_percent,move_pv,mirror_log,copy_percent,convert_lv';
 
 const VG_FIELDS = {
   vg_name: text('VG', ({ vg_name }) => vg_name),
-  pv_count: text('#PV', () => '1', true),
+  pv_count: text('#PV', (row) => String(1 + missingDisks(row)), true),
   lv_count: text('#LV', ({ vg }) => String(vg.lvs.length), true),
   snap_count: text('#SN', () => '0', true),
-  vg_attr: text('Attr', () => 'wz--n-'),
   vg_size: size('VSize', ({ vg }) => vg.extents * EXTENT),
-  vg_free: size('VFree', ({ vg }) => freeExtents(vg) * EXTENT),
-  vg_extent_size: size('Ext', () => EXTENT),
+  ...OF_GROUP,
   vg_extent_count: text('#Ext', ({ vg }) => String(vg.extents), true),
   vg_free_count: text('Free', ({ vg }) => String(freeExtents(vg)), true),
-  vg_uuid: text('VG UUID', ({ vg }) => vg.uuid),
 };
 const VG_DEFAULT = 'vg_name,pv_count,lv_count,snap_count,vg_attr,vg_size,vg_free';
 
@@ -107,6 +118,15 @@ function hiddenVolumes(vg) {
   return pools.length > 0 ? [part('lvol0_pmspare', 'ewi-------', pools[0].metadata), ...parts] : [];
 }
 
+/** What every tool of LVM's says of a group that is not whole. */
+const warnings = (vg_name, vg) =>
+  vg?.missing_pv
+    ? [
+        `WARNING: Couldn't find device with uuid ${vg.missing_pv.uuid}.`,
+        `WARNING: VG ${vg_name} is missing PV ${vg.missing_pv.uuid} (last written to /dev/vdc).`,
+      ]
+    : [];
+
 const bare = ({ name }) => name.replace(/[[\]]/g, '');
 
 function findRows(root, state, program, operands, all) {
@@ -126,6 +146,7 @@ function findRows(root, state, program, operands, all) {
     if (whole && lv_name) throw new NotKnown('vgs of a logical volume is not part of the fake');
     const vg = state.vgs[vg_name];
     const object = { object_type: 'vg', name: vg_name, id: vg?.uuid ?? '', group: '', group_id: '' };
+    for (const warning of warnings(vg_name, vg)) entry('warn', object, warning, 0);
     if (!vg) {
       entry('error', object, `Volume group "${vg_name}" not found`, 0);
       entry('error', object, `Cannot process volume group ${vg_name}`, 0);
@@ -223,9 +244,9 @@ export async function main(root, program, args) {
     if (format === 'json') {
       printJson(kind, fields, cells, log);
     } else {
-      for (const each of log) if (each.type === 'error') err(indented(each.message));
+      for (const each of log) if (each.type !== 'status') err(indented(each.message));
       printTable(columns, cells, !options.noheadings);
     }
-    return log.length > 0 ? 5 : 0;
+    return log.some(({ type }) => type === 'error') ? 5 : 0;
   });
 }

@@ -8,6 +8,7 @@ import {
   extents,
   freeExtents,
   LvmError,
+  requireWhole,
   splitName,
   volumeGroup,
 } from './lvm-volumes.mjs';
@@ -27,6 +28,7 @@ const only = (options, ...known) => {
 };
 
 function requireNew(vg_name, vg, name) {
+  requireWhole(vg_name, vg);
   if (vg.lvs.some((lv) => lv.name === name)) {
     throw new LvmError(`Logical Volume "${name}" already exists in volume group "${vg_name}"`);
   }

@@ -1,2 +1,11 @@
+import type { World } from './store.d.mts';
+
 export const EXTENT: number;
 export function lvmUuid(): string;
+export function bootVolumes(root: string, state: World): void;
+/** `missing_pv`: names of volumes that lie on a disk that is not there, or all of them; `away`: none of its disks is. */
+export type GroupTrouble =
+  | { readonly missing_pv: readonly string[] | 'all' }
+  | { readonly away: true }
+  | { readonly whole: true };
+export function troubleGroup(root: string, state: World, vg_name: string, trouble: GroupTrouble): void;

@@ -69,6 +69,18 @@ const storePath = (root, lv) => join(root, 'state', 'inactive', lv.uuid);
 /** The file that holds a volume's bytes. */
 export const contentPath = (root, lv) => (lv.active ? nodePath(root, lv) : storePath(root, lv));
 
+/** Whether a volume lies on a disk that is missing. */
+export const isPartial = ({ missing_pv }, { name }) =>
+  missing_pv !== undefined && (missing_pv.volumes === 'all' || missing_pv.volumes.includes(name));
+
+/** Refuses what LVM refuses while a group is not whole: all that writes its metadata, but not lvremove. */
+export function requireWhole(vg_name, vg) {
+  if (vg.missing_pv === undefined) return;
+  throw new LvmError(
+    `Cannot change VG ${vg_name} while PVs are missing.\nSee vgreduce --removemissing and vgextend --restoremissing.\nCannot process volume group ${vg_name}`,
+  );
+}
+
 /** Makes the device node and its link appear. */
 export function activate(root, vg_name, lv) {
   if (existsSync(storePath(root, lv))) renameSync(storePath(root, lv), nodePath(root, lv));
@@ -80,21 +92,33 @@ export function activate(root, vg_name, lv) {
 
 export function deactivate(root, vg_name, lv) {
   mkdirSync(dirname(storePath(root, lv)), { recursive: true });
-  rmSync(linkPath(root, vg_name, lv));
+  if (!lv.metadata) rmSync(linkPath(root, vg_name, { name: mapperName(lv) }));
   renameSync(nodePath(root, lv), storePath(root, lv));
   lv.active = false;
+  delete lv.torn_name;
 }
 
-/** A fake that is killed here has not told anybody: the next one does it again, and the volume is never without a link. */
-export function relink(root, vg_name, vg, lv, name) {
-  const before = linkPath(root, vg_name, lv);
+/** What the device mapper calls a volume, and udev its link. */
+export const mapperName = (lv) => lv.torn_name ?? lv.name;
+
+/** Gives a volume's name to the device mapper. One that is killed here has not told anybody: the next one does it again. */
+export function refresh(root, vg_name, lv) {
+  if (!lv.active || lv.metadata) return;
+  const [before, after] = [mapperName(lv), lv.name].map((name) => linkPath(root, vg_name, { name }));
+  if (before !== after) {
+    rmSync(after, { force: true });
+    symlinkSync(`../dm-${lv.minor}`, after);
+    rmSync(before, { force: true });
+  }
+  delete lv.torn_name;
+}
+
+/** Renames a volume in LVM's metadata; `torn`: and no further. It is never without a link. */
+export function rename(root, vg_name, vg, lv, name, torn) {
   for (const other of vg.lvs) if (other.origin === lv.name) other.origin = name;
+  if (lv.active) lv.torn_name = mapperName(lv);
   lv.name = name;
-  if (!lv.active) return;
-  const after = linkPath(root, vg_name, lv);
-  rmSync(after, { force: true });
-  symlinkSync(`../dm-${lv.minor}`, after);
-  rmSync(before, { force: true });
+  if (!torn) refresh(root, vg_name, lv);
 }
 
 /** Takes the lowest free extents; several segments where no run is long enough. */
@@ -148,9 +172,8 @@ export function zeroFront(path, length) {
 export function addVolume(root, state, vg_name, name, count, more = {}) {
   const vg = state.vgs[vg_name];
   const segments = more.virtual === undefined ? allocate(vg, count + (more.metadata ?? 0)) : [];
-  const taken = new Set(
-    state.vgs ? Object.values(state.vgs).flatMap((each) => each.lvs.map((lv) => lv.minor)) : [],
-  );
+  const groups = [state.vgs, state.away_vgs].flatMap((each) => Object.values(each ?? {}));
+  const taken = new Set(groups.flatMap(({ lvs }) => lvs.map((lv) => lv.minor)));
   let minor = 0;
   while (taken.has(minor)) minor += 1;
   const io = { rd_req: 0, rd_sect: 0, wr_req: 0, wr_sect: 0 };
@@ -212,7 +235,7 @@ export function shrinkVolume(root, vg_name, lv, count) {
  */
 export function dropVolume(root, state, vg_name, lv) {
   const path = contentPath(root, lv);
-  if (lv.active && !lv.metadata) rmSync(linkPath(root, vg_name, lv), { force: true });
+  if (lv.active && !lv.metadata) rmSync(linkPath(root, vg_name, { name: mapperName(lv) }), { force: true });
   if (lv.virtual === undefined && existsSync(path)) {
     const remains = join(root, 'state', 'remains', vg_name, String(lv.segments[0][0]));
     const fd = openSync(path, 'r+');
@@ -226,4 +249,34 @@ export function dropVolume(root, state, vg_name, lv) {
   const vg = state.vgs[vg_name];
   vg.lvs = vg.lvs.filter((each) => each !== lv);
   for (const other of vg.lvs) if (other.origin === lv.name) other.origin = '';
+}
+
+/** The volumes as they are after a boot: active, under their own names; not those that lie on a disk that is missing. */
+export function bootVolumes(root, state) {
+  for (const [vg_name, vg] of Object.entries(state.vgs)) {
+    for (const lv of vg.lvs) {
+      const wanted = !lv.skip && !isPartial(vg, lv);
+      if (lv.active && (!wanted || lv.torn_name !== undefined)) deactivate(root, vg_name, lv);
+      if (!lv.active && wanted) activate(root, vg_name, lv);
+    }
+  }
+}
+
+/** Takes disks away from a group, or all of them, or gives them back. */
+export function troubleGroup(root, state, vg_name, trouble) {
+  const away = state.away_vgs?.[vg_name];
+  const vg = state.vgs[vg_name] ?? away;
+  if (!vg) throw new Error(`The fake node has no volume group ${vg_name}.`);
+  if (away && !trouble.away) {
+    delete state.away_vgs[vg_name];
+    state.vgs[vg_name] = vg;
+  }
+  delete vg.missing_pv;
+  if (trouble.missing_pv) vg.missing_pv = { uuid: lvmUuid(), volumes: trouble.missing_pv };
+  if (trouble.away && !away) {
+    for (const lv of vg.lvs.filter(({ active }) => active)) deactivate(root, vg_name, lv);
+    delete state.vgs[vg_name];
+    state.away_vgs = { ...state.away_vgs, [vg_name]: vg };
+  }
+  if (away && !trouble.away) bootVolumes(root, state);
 }

@@ -11,9 +11,12 @@ import {
   extents,
   freeExtents,
   growVolume,
+  isPartial,
   LvmError,
   nodePath,
-  relink,
+  refresh,
+  rename,
+  requireWhole,
   shrinkVolume,
   signature,
   splitName,
@@ -84,6 +87,7 @@ async function lvcreate(root, args) {
   const bytes = size === undefined ? Number(options.extents) * EXTENT : parseSize(size);
   return withState(root, (state) => {
     const vg = volumeGroup(state, vg_name);
+    requireWhole(vg_name, vg);
     const count = wholeExtents(bytes);
     if (vg.lvs.some((lv) => lv.name === name)) {
       throw new LvmError(`Logical Volume "${name}" already exists in volume group "${vg_name}"`);
@@ -157,7 +161,7 @@ async function lvremove(root, args) {
   return worst;
 }
 
-async function lvrename(root, args) {
+async function lvrename(root, args, { torn = false }) {
   const { operands } = lvmArguments('lvrename', args, [YES]);
   const [vg_name, from] = operands.length === 3 ? operands : target(root, 'lvrename', operands[0]);
   const last = operands.at(-1);
@@ -167,14 +171,16 @@ async function lvrename(root, args) {
   checkName('lvrename', to);
   return withState(root, (state) => {
     const vg = volumeGroup(state, vg_name);
+    requireWhole(vg_name, vg);
     if (vg.lvs.some((lv) => lv.name === to)) {
       throw new LvmError(`Logical Volume "${to}" already exists in volume group "${vg_name}"`);
     }
     const lv = vg.lvs.find((each) => each.name === from);
     if (!lv) throw new NotKnown('what lvrename says of an unknown volume is not part of the fake');
     if (isPool(lv)) throw new NotKnown('lvrename of a pool is not part of the fake');
-    relink(root, vg_name, vg, lv, to);
+    rename(root, vg_name, vg, lv, to, torn);
     vg.lvs.sort((a, b) => (a.name < b.name ? -1 : 1));
+    if (torn) return 0;
     say(`Renamed "${from}" to "${to}" in volume group "${vg_name}"`);
     return 0;
   });
@@ -188,6 +194,7 @@ async function lvextend(root, args) {
   const bytes = parseSize(options.size.slice(adds ? 1 : 0));
   return withState(root, (state) => {
     const vg = volumeGroup(state, vg_name);
+    requireWhole(vg_name, vg);
     const lv = volume(state, vg_name, lv_name);
     const had = extents(lv);
     const count = wholeExtents(bytes) + (adds ? had : 0);
@@ -234,6 +241,7 @@ async function lvreduce(root, args) {
     throw new NotKnown('lvreduce, but for -A n -y -L and a size of whole extents, is not part of the fake');
   }
   return withState(root, (state) => {
+    requireWhole(vg_name, volumeGroup(state, vg_name));
     const lv = volume(state, vg_name, lv_name);
     const path = nodePath(root, lv);
     if (isThin(lv) || isPool(lv) || isOpen(state, path)) {
@@ -287,6 +295,13 @@ async function changePermission(
   });
 }
 
+function requireDisks(vg_name, vg, lv, what) {
+  if (!isPartial(vg, lv)) return;
+  throw new LvmError(
+    `Refusing ${what} of partial LV ${vg_name}/${lv.name}. ${what === 'activation' ? ' ' : ''}Use '--activationmode partial' to override.`,
+  );
+}
+
 async function lvchange(root, args) {
   const { options, operands } = lvmArguments('lvchange', args, [
     YES,
@@ -294,18 +309,31 @@ async function lvchange(root, args) {
     ['-p', '--permission:'],
     ['-k', '--setactivationskip:'],
     ['-K', '--ignoreactivationskip'],
+    ['', '--refresh'],
   ]);
   const [vg_name, lv_name] = target(root, 'lvchange', operands[0]);
   if (options.permission !== undefined) return changePermission(root, vg_name, lv_name, options);
+  if (options.refresh) {
+    if (Object.keys(options).length > 1)
+      throw new NotKnown('lvchange --refresh with other options is not part of the fake');
+    return withState(root, (state) => {
+      const lv = volume(state, vg_name, lv_name);
+      requireDisks(vg_name, volumeGroup(state, vg_name), lv, 'refresh');
+      refresh(root, vg_name, lv);
+      return 0;
+    });
+  }
   if (!['y', 'n'].includes(options.activate))
-    throw new NotKnown('lvchange without -ay or -an is not part of the fake');
+    throw new NotKnown('lvchange without -ay, -an or --refresh is not part of the fake');
   return withState(root, (state) => {
     const lv = volume(state, vg_name, lv_name);
+    if (options.activate === 'y') requireDisks(vg_name, volumeGroup(state, vg_name), lv, 'activation');
     if (options.activate === 'n' && isOpen(state, nodePath(root, lv))) {
       throw new LvmError(`Logical volume ${vg_name}/${lv_name} in use.`);
     }
     const skips = lv.skip && !options.ignoreactivationskip;
     if (options.activate === 'y' && !lv.active && !skips) activate(root, vg_name, lv);
+    else if (options.activate === 'y') refresh(root, vg_name, lv);
     if (options.activate === 'n' && lv.active) deactivate(root, vg_name, lv);
     return 0;
   });
@@ -313,4 +341,6 @@ async function lvchange(root, args) {
 
 const PROGRAMS = { lvcreate, lvremove, lvrename, lvextend, lvreduce, lvchange };
 
-export const main = (root, program, args) => PROGRAMS[program](root, args).catch(tellLvm);
+/** `torn`: a fault, that lvrename is killed between LVM's metadata and the device mapper. */
+export const main = (root, program, args, { torn = false } = {}) =>
+  PROGRAMS[program](root, args, { torn }).catch(tellLvm);

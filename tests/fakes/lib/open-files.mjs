@@ -23,10 +23,15 @@ const isMounted = (loop) =>
     .split('\n')
     .some((line) => line.includes(` - `) && line.split(' - ')[1].split(' ')[1] === `/dev/${loop}`);
 
-/** `{ guest, loop, mounted }`: each true where the file is open in that way. */
-export function openBy(state, path) {
+/** A disk with a script of its own is opened for its guest when the script has named the device. */
+const isAdded = ({ script, store }) => !script?.startsWith('/') || store?.['physical-device'] !== undefined;
+
+/** `{ guest, loop, mounted }`: each true where the file is open in that way; `but`: by another guest than this domain. */
+export function openBy(state, path, but) {
   const target = real(path);
-  const guest = state.domains.some((domain) => domain.disks.some((disk) => real(disk.path) === target));
+  const guest = state.domains.some(
+    ({ id, disks }) => id !== but && disks.some((disk) => isAdded(disk) && real(disk.path) === target),
+  );
   const loops = loopDevices(target);
   return { guest, loop: loops.length > 0, mounted: loops.some(isMounted) };
 }

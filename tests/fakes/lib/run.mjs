@@ -16,6 +16,11 @@ const MODULES = {
   lvreduce: './lvm.mjs',
   lvchange: './lvm.mjs',
   blkdiscard: './blkdiscard.mjs',
+  block: './block.mjs',
+  systemctl: './systemctl.mjs',
+  'xenstore-exists': './xenstore.mjs',
+  'xenstore-read': './xenstore.mjs',
+  'xenstore-write': './xenstore.mjs',
 };
 
 const only_faults = process.argv[2] === '--only-faults';
@@ -24,10 +29,12 @@ const [program, ...args] = process.argv.slice(only_faults ? 3 : 2);
 async function main() {
   const root = fakeRoot();
   const fault = await takeFault(root, [basename(program), ...args]);
-  const work = async () => {
+  const work = async (how = {}) => {
+    if (how.torn && program !== 'lvrename')
+      throw new NotKnown(`where a ${program} can be torn is not part of the fake`);
     if (only_faults) return GO_ON;
     const module = await import(MODULES[program]);
-    return module.main(root, program, args);
+    return module.main(root, program, args, how);
   };
   return fault ? carryOut(fault, work) : work();
 }

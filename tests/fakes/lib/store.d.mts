@@ -5,6 +5,8 @@ export interface FakeDomain {
   readonly phase: 'building' | 'up' | 'off';
   readonly memory_mib: number;
   readonly pauses: number;
+  /** The process that xl has left for it. */
+  readonly xl?: number;
   cpu_s: number;
   readonly disks: FakeDisk[];
   readonly nics: FakeNic[];
@@ -30,8 +32,11 @@ export interface FakeNic {
 }
 export interface FakeVolume {
   name: string;
+  uuid: string;
   minor: number;
   active: boolean;
+  /** Its name in the device mapper, where an lvrename was killed before it came to that. */
+  torn_name?: string;
   segments: [start: number, length: number][];
   io: { rd_req: number; rd_sect: number; wr_req: number; wr_sect: number };
   /** Of a thin volume: its size in extents, and its pool. */
@@ -41,6 +46,30 @@ export interface FakeVolume {
   health?: string;
   metadata_percent?: string;
   no_zeroing?: boolean;
+}
+/** A process of xl's. */
+export interface FakeXl {
+  readonly pid: number;
+  readonly started: string;
+  readonly args: readonly string[];
+  /** The file in xl's folder of logs that it holds open. */
+  readonly log: string | null;
+}
+/** xendomains.service, as systemctl shows it. */
+export interface XendomainsState {
+  load_state: string;
+  unit_file_state: string;
+  active_state: string;
+  sub_state: string;
+  /** 0 for none. */
+  job: number;
+}
+/** A volume group; `missing_pv`: what lies on a physical volume that is not there. */
+export interface FakeGroup {
+  uuid: string;
+  extents: number;
+  lvs: FakeVolume[];
+  missing_pv?: { uuid: string; volumes: readonly string[] | 'all' };
 }
 /** The whole fake host. */
 export interface World {
@@ -59,7 +88,12 @@ export interface World {
   next_domid: number;
   domains: FakeDomain[];
   guests: Record<string, { acknowledges?: boolean; powers_off?: boolean }>;
-  vgs: Record<string, { uuid: string; extents: number; lvs: FakeVolume[] }>;
+  vgs: Record<string, FakeGroup>;
+  /** Groups none of whose disks is there. */
+  away_vgs?: Record<string, FakeGroup>;
+  xls: Record<string, FakeXl>;
+  xendomains: XendomainsState;
+  lost_reboots?: string[];
   ended: Record<string, number | 'destroyed'>;
 }
 export function withState<T>(

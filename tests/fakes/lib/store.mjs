@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { syncKernelFiles } from './kernel-files.mjs';
 import { settle } from './world.mjs';
+import { dropDead, showProcesses } from './xl-process.mjs';
 
 const LOCK_POLL_MS = 4;
 
@@ -63,11 +64,13 @@ export function withState(root, change) {
     const text = readFileSync(path, 'utf8');
     const state = JSON.parse(text);
     const now = Date.now();
+    dropDead(state);
     settle(state, now);
     const result = await change(state, now);
     const after = JSON.stringify(state, null, 1);
     if (after !== text) replaceFile(path, after);
     syncKernelFiles(root, state);
+    showProcesses(root, state);
     return result;
   });
 }

@@ -8,7 +8,10 @@ export interface Timing {
   readonly acknowledge_ms: number;
   readonly shutdown_ms: number;
   readonly teardown_ms: number;
+  readonly reboot_gap_ms: number;
   readonly destroy_ms: number;
+  readonly save_ms: number;
+  readonly script_ms: number;
   readonly lvm_busy_ms: number;
 }
 export const TIMING: Timing;

@@ -1,10 +1,11 @@
-// The fake host's domains over time. Nothing runs in the background: every call first lets the time since the last one pass.
+// The fake host's domains over time. What guests do by themselves happens when somebody looks: every call first lets the time since
+// the last one pass. What is done to them takes a process: `xl create` builds, and the process that it leaves (xl-daemon.mjs) tears
+// down, and makes a rebooted one anew. Where that is gone, a guest that has shut down stays (`---s--`), as on a real host.
 //
-//   building --built--> up --asked, acknowledged, shut down--> off --torn down--> gone, or (restart) building anew
+//   building --built--> up --asked, acknowledged, shut down--> off --torn down--> gone --(restart, after a gap) building anew
 //   (Mem 0)             |                                      |
 //                       +-- crash -----------------------------+-- on_*=preserve: stays, `---s--`
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
 
 /** How long things take, in ms; far shorter than on a real host, and each can be set. */
 export const TIMING = {
@@ -14,7 +15,10 @@ export const TIMING = {
   acknowledge_ms: 600, // how long `xl shutdown` waits for the guest's acknowledgement (really 60 s)
   shutdown_ms: 100, // from the acknowledgement until the guest powers off
   teardown_ms: 300, // `--ps--`
+  reboot_gap_ms: 80, // between a rebooting guest's two domains (really 2 s and more)
   destroy_ms: 60, // `xl destroy`
+  save_ms: 30, // how long a guest's memory is written for
+  script_ms: 10_000, // past this, a hotplug script is killed
   lvm_busy_ms: 50, // how long lvremove waits for a device in use (really 5 s)
 };
 
@@ -25,7 +29,14 @@ const SHUTDOWNS = {
   poweroff: { code: 0, letter: '-', key: 'on_poweroff' },
   reboot: { code: 1, letter: 'r', key: 'on_reboot' },
   crash: { code: 3, letter: 'c', key: 'on_crash' },
+  suspend: { code: 2, letter: 's', key: undefined },
 };
+
+/** What becomes of a domain that has shut down: one of xl's actions, by its configuration. */
+export function actionOf(domain) {
+  const { key } = SHUTDOWNS[domain.off];
+  return domain.spec[key] ?? DEFAULT_ACTIONS[key];
+}
 
 export const isRunning = (domain) => domain.phase === 'up' && domain.pauses === 0 && !domain.destroying;
 
@@ -60,8 +71,8 @@ export const reasonCode = (domain) => (domain.phase === 'off' ? SHUTDOWNS[domain
 
 export const newUuid = () => randomUUID();
 
-/** A domain that Xen has begun to build. `unattended`: by xl's own daemon, after a reboot. */
-export function addDomain(state, spec, id, at_ms, unattended) {
+/** A domain that Xen has begun to build. */
+export function addDomain(state, spec, id, at_ms) {
   const counters = () => ({ rd_req: 0, rd_sect: 0, wr_req: 0, wr_sect: 0, f_req: 0 });
   const domain = {
     id,
@@ -71,7 +82,6 @@ export function addDomain(state, spec, id, at_ms, unattended) {
     memory_mib: spec.memory_mib,
     made_ms: at_ms,
     phase: 'building',
-    unattended,
     pauses: 0,
     destroying: false,
     request: null,
@@ -113,9 +123,9 @@ export function shutOff(state, domain, reason, at_ms) {
   updateClock(state, domain, at_ms);
   domain.off = reason;
   domain.request = null;
-  const action = domain.spec[SHUTDOWNS[reason].key] ?? DEFAULT_ACTIONS[SHUTDOWNS[reason].key];
-  domain.restart = action === 'restart';
-  if (action !== 'preserve') domain.ends_ms = at_ms + state.timing.teardown_ms;
+  if (domain.xl in state.xls && actionOf(domain) !== 'preserve') {
+    domain.ends_ms = at_ms + state.timing.teardown_ms;
+  }
 }
 
 function acknowledge(state, domain, at_ms) {
@@ -126,39 +136,26 @@ function acknowledge(state, domain, at_ms) {
   if (guest.powers_off !== false) domain.off_at_ms = at_ms + state.timing.shutdown_ms;
 }
 
-const canBuild = (spec) =>
-  [spec.kernel, spec.ramdisk, ...spec.disks.map((disk) => disk.path)].every(
-    (path) => !path || existsSync(path),
-  );
-
 function step(state, domain, now_ms) {
-  if (domain.phase === 'building' && domain.unattended) {
-    const built_ms = domain.made_ms + state.timing.build_ms;
-    if (now_ms < built_ms) return false;
-    if (canBuild(domain.spec)) startDomain(state, domain, built_ms, false);
-    else removeDomain(state, domain, 'destroyed');
-    return true;
+  if (domain.phase !== 'up' || domain.off_at_ms === null || domain.off_at_ms > now_ms || !isRunning(domain)) {
+    return false;
   }
-  if (domain.phase === 'up' && domain.off_at_ms !== null && domain.off_at_ms <= now_ms && isRunning(domain)) {
-    shutOff(state, domain, domain.request.kind, domain.off_at_ms);
-    return true;
-  }
-  if (domain.phase === 'off' && domain.ends_ms !== null && domain.ends_ms <= now_ms) {
-    removeDomain(state, domain, SHUTDOWNS[domain.off].code);
-    if (domain.restart) {
-      addDomain(state, { ...domain.spec, uuid: domain.uuid }, state.next_domid++, domain.ends_ms, true);
-    }
-    return true;
-  }
-  return false;
+  shutOff(state, domain, domain.request.kind, domain.off_at_ms);
+  return true;
+}
+
+/** When a domain does something by itself, if it will: a time, or 0 for what the next look brings. */
+export function nextStep_ms(state, domain) {
+  if (domain.phase !== 'up' || !isRunning(domain)) return undefined;
+  if (domain.off_at_ms !== null) return domain.off_at_ms;
+  const hears = state.guests[domain.name]?.acknowledges !== false;
+  return domain.request && !domain.request.acknowledged && hears ? 0 : undefined;
 }
 
 /** Lets the time until `now_ms` pass for every domain. */
 export function settle(state, now_ms) {
   for (const domain of state.domains) acknowledge(state, domain, now_ms);
-  for (let moved = true; moved; ) {
-    moved = state.domains.some((domain) => step(state, domain, now_ms));
-  }
+  for (const domain of state.domains) step(state, domain, now_ms);
 }
 
 /** What Xen has left for guests, in MiB. */

@@ -7,6 +7,7 @@ import { parseSyntax } from './xl-syntax.mjs';
 const ACTIONS = ['destroy', 'restart', 'rename-restart', 'preserve'];
 const FORMATS = ['raw', 'qcow', 'qcow2', 'vhd', 'qed', ''];
 const ACCESS = { r: 'r', ro: 'r', w: 'w', rw: 'w', '!': 'w', 'w!': 'w' };
+const DISK_KEYS = ['format', 'vdev', 'access', 'backendtype', 'script', 'devtype', 'target'];
 const DEFAULT_MEMORY_MIB = 32;
 
 /** xvda is 51712, xvdb 51728, xvda1 51713; hda 768, sda 2048. */
@@ -30,12 +31,17 @@ function parseDisk(file, text) {
   const disk = { format: 'raw', access: 'rw' };
   const old = /^(?:phy|file|tap2?(?::aio)?|aio|raw):/.exec(text);
   const positions = old ? ['target', 'vdev', 'access'] : ['target', 'format', 'vdev', 'access'];
-  text
-    .slice(old?.[0].length ?? 0)
+  // A target that is named is all that is left of the line.
+  const [, before, target] = /^(.*?)(?:(?<=^|,)\s*target=(.*))?$/.exec(text.slice(old?.[0].length ?? 0));
+  if (target !== undefined) disk.target = target.trim();
+  before
+    .replace(/,$/, '')
     .split(',')
     .map((part) => part.trim())
     .forEach((part, index) => {
-      const [, key, value] = /^(\w+)=(.*)$/.exec(part) ?? [];
+      const [, key, value] = /^([\w-]+)=(.*)$/.exec(part) ?? [];
+      if (key && !DISK_KEYS.includes(key)) throw new NotKnown(`disk ${text}: ${key} is not part of the fake`);
+      if (part === '' && target !== undefined) return;
       if (key) disk[key] = value;
       else if (part === 'cdrom') disk.devtype = 'cdrom';
       else if (positions[index]) disk[positions[index]] = part;
@@ -46,12 +52,19 @@ function parseDisk(file, text) {
   if (!disk.target || !vdev) throw new NotKnown(`disk ${text}: no target or no vdev`);
   if (!(disk.access in ACCESS)) bad('unknown value for access', disk.access);
   if (!FORMATS.includes(disk.format)) bad('unknown value for format', disk.format);
+  const { script, backendtype } = disk;
+  if (script !== undefined && script !== 'block' && !script.startsWith('/'))
+    throw new NotKnown(`disk ${text}: Xen's script ${script} is not part of the fake`);
+  if (!['phy', undefined].includes(backendtype) || (script && disk.format !== 'raw'))
+    throw new NotKnown(`disk ${text}: such a backend is not part of the fake`);
   return {
     path: disk.target,
     vdev,
     vdev_number: vdevNumber(vdev),
     mode: ACCESS[disk.access],
     format: disk.format || 'raw',
+    ...(backendtype && { backendtype }),
+    ...(script && { script }),
     cdrom: disk.devtype === 'cdrom',
   };
 }

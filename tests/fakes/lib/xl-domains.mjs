@@ -3,6 +3,7 @@ import { getopt, XlError } from './getopt.mjs';
 import { err, NotKnown, out, sleep, withState } from './store.mjs';
 import { removeDomain, updateClock } from './world.mjs';
 import { findDomain } from './xl.mjs';
+import { hasScript, runScripts } from './xl-hotplug.mjs';
 
 export async function domid(root, args) {
   const { operands } = getopt('domid', args, { operands: 1 });
@@ -107,13 +108,16 @@ export async function destroy(root, args) {
         1,
       );
     }
-    const too_late = domain.destroying || domain.ends_ms !== null;
+    const too_late = domain.destroying || (domain.ends_ms !== null && domain.xl in state.xls);
     if (!too_late) {
       domain.destroying = true;
       updateClock(state, domain, now);
     }
-    return { domain, too_late, destroy_ms: state.timing.destroy_ms };
+    return { domain, too_late, ...state.timing };
   });
+  if (!going.too_late && going.domain.disks.some(hasScript)) {
+    err(await runScripts(root, going.domain, 'remove', going.script_ms));
+  }
   await sleep(going.destroy_ms);
   if (going.too_late) throw alreadyGoing(going.domain);
   return withState(root, (state) => {

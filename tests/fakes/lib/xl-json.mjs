@@ -44,7 +44,9 @@ export function configJson(spec, uuid, memory_mib, live) {
       spec.disks.map((disk) => ({
         pdev_path: disk.path,
         vdev: disk.vdev,
+        backend: disk.backendtype,
         format: disk.format,
+        script: disk.script,
         readwrite: disk.mode === 'w' ? 1 : undefined,
         colo_restore_enable: live ? 'False' : undefined,
       })),

@@ -19,11 +19,14 @@ const dom0 = (state, now) => ({
   made_ms: state.host.started_ms,
 });
 
+/** Not built yet, and without its memory. */
+const isEmpty = ({ phase, populated }) => phase === 'building' && !populated;
+
 const row = (domain, now) => ({
   id: domain.id,
   name: domain.name,
-  memory_mib: domain.phase === 'building' ? 0 : domain.memory_mib,
-  vcpus: domain.phase === 'building' ? 0 : domain.spec.vcpus,
+  memory_mib: isEmpty(domain) ? 0 : domain.memory_mib,
+  vcpus: isEmpty(domain) ? 0 : domain.spec.vcpus,
   letters: stateLetters(domain, now),
   seconds: cpuSeconds(domain, now),
   uuid: domain.uuid,

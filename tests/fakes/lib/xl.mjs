@@ -21,6 +21,8 @@ const MODULES = {
   shutdown: './xl-shutdown.mjs',
   reboot: './xl-shutdown.mjs',
   create: './xl-create.mjs',
+  save: './xl-save.mjs',
+  restore: './xl-save.mjs',
 };
 
 const exists = (command) => new RegExp(`^ ${command} `, 'm').test(readFileSync(HELP, 'utf8'));

@@ -5,10 +5,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { vpsOf } from '../plan-harness.ts';
 import { makeSystemsSite } from './site.ts';
 
-const HOUR_MS = 3_600_000;
+const HOUR_S = 3_600;
 const vps = vpsOf('01');
 const start = Date.parse('2026-11-22T02:00:00Z');
-const at = (hours: number) => () => new Date(start + hours * HOUR_MS);
+/** The node has been up for so many hours since the first test's begin; the wall clock says so, too. */
+const at = (hours: number) => {
+  site.clock.uptime_s = 1_000_000 + hours * HOUR_S;
+  return () => new Date(start + hours * HOUR_S * 1000);
+};
 
 let site: ReturnType<typeof makeSystemsSite>;
 beforeEach(() => {
@@ -32,11 +36,10 @@ async function reinstalled(of = vps, settled = true): Promise<void> {
 }
 
 /** Says that an old system is kept since some time. */
-const keptSince = (of: typeof vps, hours: number) =>
-  writeFileSync(
-    site.record(of, 'old'),
-    JSON.stringify({ state: 'kept', since: at(hours)().toISOString(), config: null }),
-  );
+function keptSince(of: typeof vps, hours: number): void {
+  const noted = JSON.parse(readFileSync(site.record(of, 'old'), 'utf8')) as object;
+  writeFileSync(site.record(of, 'old'), JSON.stringify({ ...noted, since_s: hours * HOUR_S }));
+}
 const oldThere = (of = vps) => existsSync(join(site.folder, 'mnt', `${of.name}.old.img`));
 
 describe('an old system', () => {
@@ -93,6 +96,7 @@ describe('an old system', () => {
       await reinstalled(of);
       keptSince(of, hours);
     }
+    at(4);
     const size = 'old root'.length;
     const systems = site.systems({ free_bytes: () => [a, b, c].filter((of) => !oldThere(of)).length * size });
     await systems.makeRoom('vbd', 4 * size, vps);
@@ -194,7 +198,7 @@ describe('an approved system', () => {
     await expect(site.systems().settle(vps)).rejects.toMatchObject({
       code: 'program_failed',
       message: expect.stringMatching(
-        /its disk in the role old is one that nobody knows; rename or remove it by hand/,
+        /its disk in the role old is one that nobody knows \(a copy is another disk, too\); rename or remove it by hand/,
       ),
     });
     expect(site.look(vps).roots).toMatchObject({ 'xen01.img': 'old root', 'xen01.old.img': 'a stranger' });

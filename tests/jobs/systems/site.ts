@@ -1,11 +1,11 @@
 // A folder with image files and configurations, and the real drivers on it, which can be made to die at any of their calls.
 import {
-  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -13,13 +13,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { parseConfig } from '../../../src/config/load.ts';
-import type { DiskStore, GuestFile } from '../../../src/core/ports.ts';
+import type { DiskStore, FileLocks, GuestFile } from '../../../src/core/ports.ts';
+import type { GuestPresence } from '../../../src/core/presence.ts';
+import { createSteadyClock } from '../../../src/core/steady-clock.ts';
 import type { Systems } from '../../../src/core/systems.ts';
 import type { Domain, VpsId } from '../../../src/core/vps.ts';
 import { createDiskFiles } from '../../../src/drivers/disk-files.ts';
-import { createFileLocks, createVpsLocks } from '../../../src/drivers/flock.ts';
+import { createVpsLocks } from '../../../src/drivers/flock.ts';
 import { createGuestConfigs } from '../../../src/drivers/guest-config.ts';
-import { createRunner } from '../../../src/drivers/run.ts';
+import { createRunner, type Runner } from '../../../src/drivers/run.ts';
 import { createSystemKeeper } from '../../../src/jobs/systems/keeper.ts';
 import { createSystems } from '../../../src/jobs/systems/systems.ts';
 import { hypervisorWith, PROGRAM_PATH } from '../plan-harness.ts';
@@ -41,21 +43,56 @@ export interface Look {
   readonly unfinished: boolean;
 }
 
+/** No loop device is made here, and there are hundreds of looks. */
+const withoutLosetup = (runner: Runner): Runner => ({
+  ...runner,
+  check: async (command) =>
+    command.program === 'losetup'
+      ? { exit_code: 0, stdout: '', stderr: '', truncated: false, ms: 0 }
+      : runner.check(command),
+});
+
+/** Exclusive locks that nobody but this process knows. */
+function locksOfThisProcess(): FileLocks {
+  const taken = new Set<string>();
+  return {
+    async tryLock(file) {
+      if (taken.has(file)) return undefined;
+      taken.add(file);
+      return { fd: undefined, requireHeld: () => undefined, release: async () => void taken.delete(file) };
+    },
+  };
+}
+
 /** Makes the site; `settings` are lines of the configuration. */
 export function makeSystemsSite(settings = '') {
   const folder = mkdtempSync(join(tmpdir(), 'systems-'));
-  for (const name of ['bin', 'mnt', 'xen/auto', 'state/states', 'run', 'proc']) {
+  for (const name of ['mnt', 'xen/auto', 'state/states', 'run', 'proc']) {
     mkdirSync(join(folder, name), { recursive: true });
   }
-  // No loop device is made here, and there are hundreds of calls.
-  writeFileSync(join(folder, 'bin/losetup'), '#!/bin/sh\n');
-  chmodSync(join(folder, 'bin/losetup'), 0o755);
   const config = parseConfig(
     `provisioning_mount_point=${folder}/mnt\nxen_dir=${folder}/xen\nstate_dir=${folder}/state\nproc_dir=${folder}/proc\n${settings}\n`,
   );
-  const runner = createRunner({ path: `${folder}/bin:${PROGRAM_PATH}` });
-  const locks = createVpsLocks({ run_dir: join(folder, 'run'), locks: createFileLocks(runner) });
+  const runner = withoutLosetup(createRunner({ path: PROGRAM_PATH }));
+  const locks = createVpsLocks({ run_dir: join(folder, 'run'), locks: locksOfThisProcess() });
   const domains: Domain[] = [];
+  /** What there is of guests that Xen lists no domain of. */
+  const presences = new Map<string, GuestPresence>();
+  const clock = { uptime_s: 1_000_000, boot_id: 'first' };
+  writeFileSync(
+    join(folder, 'state/uptime.json'),
+    JSON.stringify({ total_s: 0, boot_id: clock.boot_id, uptime_s: clock.uptime_s }),
+  );
+  const steady = createSteadyClock(config, {
+    uptime_s: () => clock.uptime_s,
+    bootId: async () => clock.boot_id,
+  });
+  const hypervisor = {
+    ...hypervisorWith(domains),
+    async presence(vps: VpsId): Promise<GuestPresence> {
+      return presences.get(vps.name) ?? hypervisorWith(domains).presence(vps);
+    },
+  };
   const noVolumes = createDiskFiles({
     runner,
     config: { ...config, provisioning_mount_point: join(folder, 'none') },
@@ -94,10 +131,11 @@ export function makeSystemsSite(settings = '') {
     const vbd = free_bytes ? { ...files, free_mib: async () => free_bytes() / 2 ** 20 } : files;
     const made = createSystems({
       config,
-      hypervisor: mortal(hypervisorWith(domains)),
+      hypervisor: mortal(hypervisor),
       disks: { vbd: mortal(vbd), lvm: noVolumes },
       guests: mortal(createGuestConfigs({ config })),
       locks,
+      clock: steady,
       log: pino({ level: 'silent' }),
       ...(options.now && { now: options.now }),
     });
@@ -110,15 +148,18 @@ export function makeSystemsSite(settings = '') {
     config,
     locks,
     domains,
+    presences,
+    clock,
     systems,
     keeper: (now?: () => Date) =>
       createSystemKeeper({
         config,
+        hypervisor,
         systems: systems(now ? { now } : {}),
         disks: { vbd: createDiskFiles({ runner, config }), lvm: noVolumes },
         locks,
+        clock: steady,
         log: pino({ level: 'silent' }),
-        ...(now && { now }),
       }),
     record: (vps: VpsId, name: 'names' | 'old') => join(folder, 'state/states', vps.name, `${name}.json`),
     /** Puts a root image there, whose content is what tells it from others. */
@@ -128,7 +169,8 @@ export function makeSystemsSite(settings = '') {
       return createGuestConfigs({ config }).put(vps, file);
     },
     look(vps: VpsId): Look {
-      const names = readdirSync(join(folder, 'mnt')).filter((name) => name.startsWith(vps.name));
+      const images = join(folder, 'mnt');
+      const names = readdirSync(images).filter((name) => name.startsWith(vps.name));
       const roots = Object.fromEntries(
         names.map((name) => [name, readFileSync(join(folder, 'mnt', name), 'utf8')]),
       );
@@ -139,6 +181,16 @@ export function makeSystemsSite(settings = '') {
         autostart: existsSync(join(folder, 'xen/auto', vps.name)),
         unfinished: existsSync(join(folder, 'state/states', vps.name, 'names.json')),
       };
+    },
+    /** The file system of the images is not mounted any more: an empty folder is there. */
+    unmount() {
+      renameSync(join(folder, 'mnt'), join(folder, 'mnt.away'));
+      mkdirSync(join(folder, 'mnt'));
+    },
+    /** It is mounted again, over whatever was made below it. */
+    mount() {
+      renameSync(join(folder, 'mnt'), join(folder, `mnt.below.${Date.now()}`));
+      renameSync(join(folder, 'mnt.away'), join(folder, 'mnt'));
     },
     clean: () => rmSync(folder, { recursive: true, force: true }),
   };

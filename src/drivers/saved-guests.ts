@@ -1,0 +1,93 @@
+/**
+ * Guests' memory that was saved to disk (xl(1), "save"), where xendomains puts it and looks for it. What became of it stands in
+ * its name, so that a death at any instant leaves no doubt whether the guest has run since:
+ *
+ *   xenNN ----> .xenNN.restoring ----> .xenNN.resuming ----> (none)
+ *     ^              |    it is restored, but does not run    |  nothing is behind it any more: the guest may have run
+ *     +--------------+ nobody restores it any more            +--> (none)
+ *
+ * Old memory on a disk that has changed since is a file system's end. So a name that says "saved" goes before the guest runs.
+ */
+import { lstat, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from '../config/schema.ts';
+import { syncFolder } from '../core/atomic-file.ts';
+import { parseVpsId, type VpsId } from '../core/vps.ts';
+import { unlessMissing } from './missing.ts';
+
+const DEFAULTS_FILE = '/etc/default/xendomains';
+const DEBIANS_FOLDER = '/var/lib/xen/save';
+/** A line of a shell file that sets the folder, with quotes or without. */
+const SAVE_LINE = /^[ \t]*XENDOMAINS_SAVE=(["']?)([^"'\s#]*)\1[ \t]*(?:#.*)?$/;
+
+/** How far saved memory has come on its way back into a guest. */
+export type SavedStage = 'saved' | 'restoring' | 'resuming';
+
+/** The files of guests' saved memory. */
+export interface SavedGuests {
+  /** The memory that a guest goes on from, if there is any. */
+  find(vps: VpsId): Promise<{ readonly path: string; readonly stage: SavedStage } | undefined>;
+  /** Gives it the name of another stage, which is on the disk when this returns. */
+  move(vps: VpsId, from: SavedStage, to: SavedStage): Promise<string>;
+  /** Deletes it in every stage; none is fine. */
+  remove(vps: VpsId): Promise<void>;
+  /** Puts saved memory aside that a guest has left behind: nothing goes on from it. Returns its new path. */
+  setAside(vps: VpsId): Promise<string>;
+  /** The VPSes that have a file here, in whatever stage. */
+  vpses(): Promise<VpsId[]>;
+}
+
+/** Where xendomains saves guests: what its settings say, else Debian's own place. */
+export function saveFolder(settings: string): string {
+  const set = settings.split('\n').flatMap((line) => SAVE_LINE.exec(line)?.[2] ?? []);
+  const last = set.at(-1);
+  return last?.startsWith('/') ? last : DEBIANS_FOLDER;
+}
+
+/** Makes {@link SavedGuests} of xen_save_dir. */
+export function createSavedGuests({ xen_save_dir }: Pick<Config, 'xen_save_dir'>): SavedGuests {
+  const folder = async () =>
+    xen_save_dir === '' ? saveFolder(await unlessMissing(readFile(DEFAULTS_FILE, 'utf8'), '')) : xen_save_dir;
+  const nameOf = (vps: VpsId, stage: SavedStage) => (stage === 'saved' ? vps.name : `.${vps.name}.${stage}`);
+  const pathOf = async (vps: VpsId, stage: SavedStage) => join(await folder(), nameOf(vps, stage));
+  const isThere = async (path: string) => (await unlessMissing(lstat(path), undefined)) !== undefined;
+
+  return {
+    async find(vps) {
+      for (const stage of ['saved', 'restoring', 'resuming'] as const) {
+        const path = await pathOf(vps, stage);
+        if (await isThere(path)) return { path, stage };
+      }
+      return undefined;
+    },
+
+    async move(vps, from, to) {
+      const path = await pathOf(vps, to);
+      await rename(await pathOf(vps, from), path);
+      await syncFolder(await folder());
+      return path;
+    },
+
+    async remove(vps) {
+      for (const stage of ['saved', 'restoring', 'resuming'] as const)
+        await rm(await pathOf(vps, stage), { force: true });
+      if (await isThere(await folder())) await syncFolder(await folder());
+    },
+
+    async setAside(vps) {
+      const aside = join(await folder(), `.${vps.name}.left-behind`);
+      await rename(await pathOf(vps, 'saved'), aside);
+      await syncFolder(await folder());
+      return aside;
+    },
+
+    async vpses() {
+      const names = await unlessMissing(readdir(await folder()), []);
+      const found = names.map((name) =>
+        parseVpsId(/^\.(xen\d+)\.(?:restoring|resuming)$/.exec(name)?.[1] ?? name),
+      );
+      const named = found.filter((vps) => vps !== undefined);
+      return [...new Map(named.map((vps) => [vps.name, vps])).values()];
+    },
+  };
+}

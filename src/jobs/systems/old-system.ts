@@ -1,0 +1,74 @@
+import type { Logger } from 'pino';
+import type { DiskStore, GuestConfigStore, RootDisk } from '../../core/ports.ts';
+import type { SteadyClock } from '../../core/steady-clock.ts';
+import type { VpsId } from '../../core/vps.ts';
+import type { KeptRecord, SystemRecords } from './record.ts';
+
+/** What looking after old systems reaches. */
+export interface OldSystemDeps {
+  readonly guests: Pick<GuestConfigStore, 'read'>;
+  readonly records: SystemRecords;
+  readonly clock: Pick<SteadyClock, 'now_s'>;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
+  readonly now: () => Date;
+}
+
+/** The systems that were there before: how long they are kept, and how they go. The caller holds the VPS's lock but for `age_s`. */
+export interface OldSystems {
+  /** What is noted of the old system on this disk; undefined where nothing is, or it is another disk's. */
+  noted(vps: VpsId, disk: RootDisk): Promise<KeptRecord | undefined>;
+  /** How long the old system on this disk has been seen to be kept; 0 where nobody noted that it is. */
+  age_s(vps: VpsId, disk: RootDisk): Promise<number>;
+  /** Notes that the old system on a disk is kept from now on; one that is noted already stays as it is. */
+  keep(vps: VpsId, disk: RootDisk, config?: KeptRecord['config']): Promise<void>;
+  /** Deletes it, and notes why. Returns what was done, in a sentence. */
+  drop(store: DiskStore, vps: VpsId, why: string): Promise<string>;
+  /**
+   * Why it may not be deleted but by an order, in a sentence: something is begun with the VPS's systems, or it is all that the VPS has.
+   */
+  spared(store: DiskStore, vps: VpsId): Promise<string | undefined>;
+}
+
+/** Makes {@link OldSystems}. */
+export function createOldSystems({ guests, records, clock, log, now }: OldSystemDeps): OldSystems {
+  const old: OldSystems = {
+    async noted(vps, disk) {
+      const record = await records.old.read(vps);
+      return record?.state === 'kept' && record.disk === disk.identity ? record : undefined;
+    },
+
+    async age_s(vps, disk) {
+      const record = await old.noted(vps, disk);
+      // Where the clock's own note was lost, what is kept is kept longer.
+      return record ? Math.max(0, (await clock.now_s()) - record.since_s) : 0;
+    },
+
+    async keep(vps, disk, config) {
+      const record = await old.noted(vps, disk);
+      const now_s = await clock.now_s();
+      if (disk.identity === undefined || (record && record.since_s <= now_s)) return;
+      await records.old.write(vps, {
+        ...{ state: 'kept', disk: disk.identity, since: now().toISOString(), since_s: now_s },
+        config: record?.config ?? config ?? (await guests.read(vps)) ?? null,
+      });
+    },
+
+    async drop(store, vps, why) {
+      await store.removeRoot(vps, 'old');
+      await records.old.write(vps, { state: 'gone', at: now().toISOString(), why });
+      const told = `The old system of ${vps.name} was deleted: ${why}.`;
+      log.info({ vps: vps.name }, told);
+      return told;
+    },
+
+    async spared(store, vps) {
+      if (await records.names.read(vps))
+        return `The old system of ${vps.name} was not deleted: its systems are being exchanged.`;
+      const { current } = await store.roots(vps);
+      return current
+        ? undefined
+        : `The old system of ${vps.name} was not deleted: it is all that ${vps.name} has. rollbackVPSos puts it in its place.`;
+    },
+  };
+  return old;
+}

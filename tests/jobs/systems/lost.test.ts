@@ -1,0 +1,244 @@
+// Ways in which a customer's system was lost, each as it happened.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AgentError } from '../../../src/core/errors.ts';
+import { vpsOf } from '../plan-harness.ts';
+import { Death, makeSystemsSite } from './site.ts';
+
+const vps = vpsOf('01');
+const guest = { name: 'xen01', domid: 3, memory_mib: 512, vcpus: 1, state: '-b----', cpu_seconds: 1 };
+const HOUR_S = 3_600;
+
+let site: ReturnType<typeof makeSystemsSite>;
+let gone_hours = 0;
+beforeEach(() => {
+  gone_hours = 0;
+  site = makeSystemsSite();
+});
+afterEach(() => site.clean());
+
+/** Hours go by, on the node's clock and on the wall's. */
+function hoursGoBy(hours: number): () => Date {
+  gone_hours += hours;
+  site.clock.uptime_s += hours * HOUR_S;
+  const now = new Date(Date.now() + gone_hours * HOUR_S * 1000);
+  return () => now;
+}
+
+/** A reinstall up to the point where its new system is whole. */
+async function approve(name = 'new'): Promise<void> {
+  const systems = site.systems();
+  await systems.begin(vps, 'vbd', await systems.choose(vps, 'vbd'));
+  site.put(vps, `${name} root`, '.new');
+  const config = { text: `# ${name} config`, mode: 0o644, autostart: true };
+  await systems.approve(vps, { type: 'vbd', config, job: 'a' });
+}
+
+async function installed(): Promise<void> {
+  site.put(vps, 'old root');
+  await site.configure(vps, '# old config');
+}
+
+/** Does the exchange, and `at` something before the `n`th call of a driver's method. */
+async function settleWith(method: string, n: number, at: () => void): Promise<unknown> {
+  let calls = 0;
+  const onCall = (name: string) => {
+    if (name !== method) return;
+    calls += 1;
+    if (calls === n) at();
+  };
+  return site
+    .systems({ onCall })
+    .settle(vps)
+    .then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+}
+
+const die = () => {
+  throw new Death();
+};
+
+describe('absence read as evidence', () => {
+  it('a cut between the two renames, and the folder of the images is not mounted at the next start: both systems are there when it is', async () => {
+    await installed();
+    await approve();
+    expect(await settleWith('renameRoot', 2, die)).toBeInstanceOf(Death);
+    site.unmount();
+    await site.keeper().recover();
+    await site.keeper().tidy();
+    expect(site.look(vps)).toMatchObject({ unfinished: true, roots: {} });
+    await expect(site.systems().settle(vps)).rejects.toMatchObject({ code: 'store_away' });
+    site.mount();
+    await site.keeper(hoursGoBy(25)).tidy();
+    await site.keeper().recover();
+    expect(site.look(vps)).toEqual({
+      roots: { 'xen01.img': 'new root', 'xen01.old.img': 'old root' },
+      ...{ config: '# new config', autostart: true, unfinished: false },
+    });
+  });
+
+  it('an exchange that only waits does not lose the system that its job called installed', async () => {
+    await installed();
+    await approve();
+    site.unmount();
+    await site.keeper().recover();
+    site.mount();
+    await site.keeper().tidy();
+    await site.keeper().recover();
+    expect(site.look(vps).roots).toEqual({ 'xen01.img': 'new root', 'xen01.old.img': 'old root' });
+  });
+
+  it('an unfinished system and an old one are never deleted where they are all that there is', async () => {
+    site.put(vps, 'the only one', '.new');
+    site.put(vps, 'an old one', '.old');
+    await site.keeper().tidy();
+    await site.keeper(hoursGoBy(1_000)).tidy();
+    await site.keeper(hoursGoBy(1_000)).tidy();
+    expect(site.look(vps).roots).toEqual({
+      'xen01.new.img': 'the only one',
+      'xen01.old.img': 'an old one',
+    });
+  });
+
+  it('disks are not made below a folder that is not mounted, and the VPS is not told to have none', async () => {
+    await installed();
+    await site.systems().choose(vps, 'vbd');
+    await approve();
+    site.unmount();
+    const systems = site.systems();
+    await expect(systems.choose(vps, 'vbd')).rejects.toThrow(AgentError);
+    await expect(systems.makeRoom('vbd', 1, vps)).rejects.toMatchObject({ code: 'store_away' });
+    expect(readdirSync(join(site.folder, 'mnt'))).toEqual([]);
+  });
+});
+
+it('a number that is used again as identity: cp -a of the folder to a larger disk while an exchange waits deletes nothing', async () => {
+  const mount = join(site.folder, 'mnt');
+  const larger = join(site.folder, 'larger');
+  mkdirSync(larger);
+  // In both, numbers of inodes are given in the order of creation.
+  for (const at of [mount, larger]) execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', at]);
+  try {
+    await installed();
+    site.domains.push(guest);
+    await approve();
+    await site.keeper().recover();
+    for (const name of ['.dtc-xen-store', 'xen01.new.img', 'xen01.img'])
+      if (existsSync(join(mount, name))) execFileSync('cp', ['-a', join(mount, name), larger]);
+    execFileSync('umount', [mount]);
+    execFileSync('mount', ['--move', larger, mount]);
+    site.domains.pop();
+    await site.keeper().recover();
+    expect(site.look(vps)).toEqual({
+      roots: { 'xen01.img': 'old root', 'xen01.new.img': 'new root' },
+      ...{ config: '# old config', autostart: true, unfinished: true },
+    });
+    await expect(site.systems().settle(vps)).rejects.toThrow(/one that nobody knows|none of its disks/);
+  } finally {
+    for (const at of [mount, larger]) spawnSync('umount', [at]);
+  }
+});
+
+it('a stale note deletes the wrong system: one that could not be written does not date the next old system', async () => {
+  await installed();
+  await approve('second');
+  await site.systems().settle(vps);
+  hoursGoBy(23.5);
+  await approve('third');
+  const blocked = join(site.folder, 'state/states/xen01/.old.json.new');
+  mkdirSync(join(blocked, 'no room'), { recursive: true });
+  await expect(site.systems().settle(vps)).rejects.toThrow();
+  await site.keeper(hoursGoBy(0.7)).tidy();
+  expect(site.look(vps).roots).toEqual({ 'xen01.img': 'third root', 'xen01.old.img': 'second root' });
+  rmSync(blocked, { recursive: true });
+  await site.keeper().recover();
+  await site.keeper(hoursGoBy(23)).tidy();
+  expect(site.look(vps).roots).toEqual({ 'xen01.img': 'third root', 'xen01.old.img': 'second root' });
+  await site.keeper(hoursGoBy(1)).tidy();
+  expect(site.look(vps).roots).toEqual({ 'xen01.img': 'third root' });
+});
+
+it('retention by the wall clock: a clock in 2099, or a boot in 1970, deletes no old system', async () => {
+  await installed();
+  await approve();
+  await site.systems().settle(vps);
+  for (const wall of ['2099-01-01T00:00:00Z', '1970-01-01T00:00:30Z', '2031-01-01T00:00:00Z']) {
+    await site.keeper(() => new Date(wall)).tidy();
+    site.clock.boot_id = wall;
+    site.clock.uptime_s = 10;
+    await site.keeper(() => new Date(wall)).tidy();
+  }
+  expect(site.look(vps).roots).toEqual({ 'xen01.img': 'new root', 'xen01.old.img': 'old root' });
+});
+
+it('an exchange that cannot begin takes the VPS down: what has not moved has its configuration again', async () => {
+  await installed();
+  await approve();
+  const refused = new AgentError('program_failed', 'Cannot change VG vg0 while PVs are missing.');
+  const error = await settleWith('renameRoot', 1, () => {
+    throw refused;
+  });
+  expect(error).toBe(refused);
+  expect(site.look(vps)).toEqual({
+    roots: { 'xen01.img': 'old root', 'xen01.new.img': 'new root' },
+    ...{ config: '# old config', autostart: true, unfinished: true },
+  });
+  await site.keeper().recover();
+  expect(site.look(vps).config).toBe('# new config');
+});
+
+it('the look comes before the configuration goes: a guest that was started between the two keeps its root and its configuration', async () => {
+  await installed();
+  await approve();
+  // The configuration was read by an xl a moment ago, whose domain comes to be now.
+  const error = await settleWith('remove', 1, () => site.domains.push(guest));
+  expect(site.look(vps)).toEqual({
+    roots: { 'xen01.img': 'old root', 'xen01.new.img': 'new root' },
+    ...{ config: '# old config', autostart: true, unfinished: true },
+  });
+  expect(error).toMatchObject({ code: 'vps_running' });
+});
+
+it('a pending exchange is not overwritten by the next order when the guest stops at that moment', async () => {
+  await installed();
+  site.domains.push(guest);
+  await approve();
+  await expect(site.systems().settle(vps)).rejects.toMatchObject({ code: 'vps_running' });
+  site.domains.pop();
+  const systems = site.systems();
+  const choice = { mode: 'swap', old_goes_first: false, told: undefined } as const;
+  await expect(systems.begin(vps, 'vbd', choice)).rejects.toMatchObject({ code: 'vps_busy' });
+  await expect(systems.choose(vps, 'vbd')).rejects.toMatchObject({ code: 'vps_busy' });
+  await expect(systems.rollback(vps)).rejects.toMatchObject({ code: 'vps_busy' });
+  await systems.settle(vps);
+  expect(site.look(vps).roots).toEqual({ 'xen01.img': 'new root', 'xen01.old.img': 'old root' });
+});
+
+it('a rollback that could not begin is not found done later', async () => {
+  await installed();
+  await approve();
+  await site.systems().settle(vps);
+  const onCall = (name: string) => {
+    if (name === 'remove') site.domains.push(guest);
+  };
+  await expect(site.systems({ onCall }).rollback(vps)).rejects.toMatchObject({ code: 'vps_running' });
+  site.domains.pop();
+  await site.keeper().recover();
+  expect(site.look(vps)).toMatchObject({ config: '# new config', unfinished: false });
+});
+
+it('a guest that is saved has its systems left alone', async () => {
+  await installed();
+  await approve();
+  site.presences.set('xen01', { kind: 'saved', path: '/var/lib/xen/save/xen01' });
+  await expect(site.systems().settle(vps)).rejects.toMatchObject({ code: 'vps_saved' });
+  await site.keeper().recover();
+  expect(site.look(vps)).toMatchObject({ config: '# old config', unfinished: true });
+  site.presences.delete('xen01');
+  await site.keeper().recover();
+  expect(site.look(vps)).toMatchObject({ config: '# new config', unfinished: false });
+});

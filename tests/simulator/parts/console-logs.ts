@@ -1,0 +1,1 @@
+export const createConsoleLogs = () => ({ trim: async () => undefined, forget: async () => undefined });

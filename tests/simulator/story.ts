@@ -1,0 +1,226 @@
+// What a story is, how stories are thought up, and how one is told in words.
+import fc from 'fast-check';
+import type { Settings } from './agent.ts';
+
+/** What is asked of the agent. */
+export const OPERATIONS = [
+  'start',
+  'shutdown',
+  'destroy',
+  'reinstall',
+  'rollback',
+  'fsck',
+  'password',
+  'cancel',
+  'kill',
+  'setup',
+  'collect',
+] as const;
+/** What happens without it. */
+export const EVENTS = [
+  ...([
+    'guest starts by hand',
+    'guest reboots itself',
+    'guest is lost at its reboot',
+    'guest powers off',
+    'guest is saved',
+  ] as const),
+  ...(['agent dies', 'power fails', 'power fails, stores come late', 'node reboots'] as const),
+  ...([
+    'images go away',
+    'images come back',
+    'volumes go away',
+    'volumes come back',
+    'volumes lack a disk',
+    'samples go away',
+    'samples come back',
+    'images are moved',
+  ] as const),
+  ...([
+    'clock to 1970',
+    'clock to 2099',
+    'clock a week ahead',
+    'clock right',
+    'minutes pass',
+    'an hour passes',
+    'a day passes',
+    'a record is damaged',
+  ] as const),
+] as const;
+/** What fails at one call. */
+export const FAULTS = ['the caller dies', 'the program is killed', 'ENOSPC', 'EIO'] as const;
+
+export type OperationName = (typeof OPERATIONS)[number];
+export type EventName = (typeof EVENTS)[number];
+export type FaultName = (typeof FAULTS)[number];
+
+/** Something that is done with a VPS. */
+export interface Act {
+  readonly what: OperationName | EventName | FaultName;
+  readonly vps: 0 | 1;
+}
+
+/** Something that happens at a call of a step. */
+export interface Interruption {
+  readonly counting: 'look' | 'write' | 'program' | 'any';
+  /** Where in the step, in thousandths of the calls that it has when nothing happens. */
+  readonly at: number;
+  readonly when: 'before' | 'after';
+  readonly act: Act;
+}
+
+/** One step. */
+export interface Step {
+  readonly act: Act;
+  readonly by: 'daemon' | 'hand';
+  readonly interruptions: readonly Interruption[];
+}
+
+/** A story. */
+export interface Story {
+  readonly settings: Settings;
+  readonly types: readonly ['lvm' | 'vbd', 'lvm' | 'vbd'];
+  readonly room: 'much' | 'little';
+  /** Whether the guests were configured by something else than the agent. */
+  readonly foreign: boolean;
+  readonly running: readonly [boolean, boolean];
+  readonly steps: readonly Step[];
+  readonly seed: number;
+}
+
+const vps = fc.constantFrom<0 | 1>(0, 0, 0, 1);
+const weighted = <T>(weights: readonly (readonly [number, T])[]) =>
+  fc.oneof(
+    { withCrossShrink: true },
+    ...weights.map(([weight, value]) => ({ weight, arbitrary: fc.constant(value) })),
+  );
+
+const operation = weighted<OperationName>([
+  [4, 'start'],
+  [2, 'shutdown'],
+  [3, 'destroy'],
+  [14, 'reinstall'],
+  [6, 'rollback'],
+  [4, 'fsck'],
+  [3, 'password'],
+  [1, 'cancel'],
+  [2, 'kill'],
+  [2, 'setup'],
+  [2, 'collect'],
+]);
+
+const event = weighted<EventName>([
+  [4, 'guest starts by hand'],
+  [4, 'guest reboots itself'],
+  [1, 'guest is lost at its reboot'],
+  [5, 'guest powers off'],
+  [2, 'guest is saved'],
+  [3, 'agent dies'],
+  [4, 'power fails'],
+  [3, 'power fails, stores come late'],
+  [3, 'node reboots'],
+  [2, 'images go away'],
+  [2, 'images come back'],
+  [1, 'volumes go away'],
+  [2, 'volumes come back'],
+  [1, 'samples go away'],
+  [1, 'samples come back'],
+  [3, 'images are moved'],
+  [1, 'clock to 1970'],
+  [1, 'clock to 2099'],
+  [1, 'clock a week ahead'],
+  [1, 'clock right'],
+  [2, 'minutes pass'],
+  [3, 'an hour passes'],
+  [4, 'a day passes'],
+  [1, 'a record is damaged'],
+  [1, 'volumes lack a disk'],
+]);
+
+const interrupting = fc.oneof(
+  { withCrossShrink: true },
+  {
+    weight: 6,
+    arbitrary: weighted<FaultName | EventName>([
+      [6, 'the caller dies'],
+      [1, 'the program is killed'],
+      [2, 'ENOSPC'],
+      [2, 'EIO'],
+    ]),
+  },
+  {
+    weight: 6,
+    arbitrary: weighted<EventName>([
+      [5, 'power fails'],
+      [2, 'power fails, stores come late'],
+      [5, 'guest starts by hand'],
+      [3, 'guest reboots itself'],
+      [2, 'guest powers off'],
+      [1, 'guest is saved'],
+      [1, 'node reboots'],
+      [1, 'images go away'],
+      [1, 'volumes go away'],
+      [1, 'agent dies'],
+    ]),
+  },
+  { weight: 3, arbitrary: operation as fc.Arbitrary<OperationName> },
+);
+
+const interruption: fc.Arbitrary<Interruption> = fc.record({
+  counting: fc.constantFrom('look', 'write', 'write', 'program', 'program', 'any'),
+  at: fc.noBias(fc.oneof(fc.integer({ min: 0, max: 999 }), fc.integer({ min: 800, max: 999 }))),
+  when: fc.constantFrom('before', 'after'),
+  act: fc.record({ what: interrupting, vps }),
+});
+
+const step: fc.Arbitrary<Step> = fc.record({
+  act: fc.record({
+    what: fc.oneof({ weight: 6, arbitrary: operation }, { weight: 5, arbitrary: event }),
+    vps,
+  }),
+  by: fc.constantFrom('daemon', 'daemon', 'daemon', 'hand'),
+  interruptions: fc.oneof(
+    { withCrossShrink: true },
+    { weight: 4, arbitrary: fc.constant([]) },
+    { weight: 5, arbitrary: fc.array(interruption, { minLength: 1, maxLength: 1 }) },
+    { weight: 2, arbitrary: fc.array(interruption, { minLength: 2, maxLength: 2 }) },
+  ),
+});
+
+/** Stories. */
+export const stories: fc.Arbitrary<Story> = fc.record({
+  settings: fc.record({
+    mode: fc.constantFrom('auto', 'swap', 'swap', 'in-place'),
+    keep_hours: fc.constantFrom(24, 24, 0),
+    block_script: fc.constantFrom(true, true, false),
+  }),
+  types: fc.tuple(fc.constantFrom('vbd', 'lvm'), fc.constantFrom('lvm', 'vbd')),
+  room: fc.constantFrom('much', 'much', 'little'),
+  foreign: fc.constantFrom(false, false, true),
+  running: fc.tuple(fc.constantFrom(false, false, true), fc.boolean()),
+  steps: fc.array(step, { minLength: 1, maxLength: 6, size: 'max' }),
+  seed: fc.noBias(fc.integer({ min: 0, max: 0x7fffffff })),
+});
+
+const nameOf = (index: 0 | 1) => `xen0${index + 1}`;
+const tellAct = ({ what, vps: index }: Act) =>
+  (OPERATIONS as readonly string[]).includes(what) ||
+  what.startsWith('guest') ||
+  what === 'a record is damaged'
+    ? `${what} ${nameOf(index)}`
+    : what;
+
+/** A story in words. */
+export function tell({ settings, types, room, foreign, running, steps, seed }: Story): string {
+  const { mode, keep_hours, block_script } = settings;
+  const vpses = types.map((type, i) => `xen0${i + 1} on ${type}${running[i] ? ', running' : ''}`).join('; ');
+  const lines = steps.map(({ act, by, interruptions }, i) => {
+    const meanwhile = interruptions.map(
+      ({ counting, at, when, act: other }) =>
+        `\n       ${when} its ${counting} call at ${at}/1000: ${tellAct(other)}`,
+    );
+    return `  ${i + 1}. ${tellAct(act)}${by === 'hand' ? ' (a program by hand)' : ''}${meanwhile.join('')}`;
+  });
+  const head = `${vpses}; ${room} room; reinstall_mode ${mode}, kept ${keep_hours} h; ${foreign ? "others' configurations" : 'own configurations'}${block_script ? '' : ', no block script'}; chance ${seed}`;
+  return [head, ...lines].join('\n');
+}
