@@ -31,6 +31,7 @@ import { createRunner } from './drivers/run.ts';
 import { createServiceManager, type ServiceManager } from './drivers/service-manager.ts';
 import { createTemplates } from './drivers/templates.ts';
 import { createXl } from './drivers/xl.ts';
+import { jobFolder } from './jobs/folder.ts';
 import { fsckPlan } from './jobs/fsck.ts';
 import { createJobs, type JobKeeper } from './jobs/jobs.ts';
 import { createLostReboots } from './jobs/lost-reboots.ts';
@@ -306,8 +307,11 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
 }
 
 /** The process of a job: runs it in its folder to its end. Returns the exit code: 0 succeeded, 1 failed. */
-export async function runJobHere({ config, folder }: AppOptions & { folder: string }): Promise<number> {
+export async function runJobHere({ config: set, folder }: AppOptions & { folder: string }): Promise<number> {
   const log = pino({ level: 'silent' });
+  // Who starts a guest, or has a disk open, is a process of the node, which this one's /proc does not show.
+  const proc_dir = set.proc_dir === '/proc' ? jobFolder(folder).node_proc_dir : set.proc_dir;
+  const config = Object.freeze({ ...set, proc_dir });
   const drivers = createDrivers(config, log);
   const cancel = new AbortController();
   process.on('SIGTERM', () => cancel.abort());

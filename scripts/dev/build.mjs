@@ -24,8 +24,9 @@ const { metafile } = await build({
   banner: { js: banner },
 });
 
-// The one program that is started from beside the bundle (src/drivers/keeping-locks.ts).
+// What is started from beside the bundle (src/drivers/keeping-locks.ts, src/jobs/launch.ts).
 copyFileSync('src/drivers/without-locks', 'dist/without-locks');
+copyFileSync('src/jobs/with-node-proc', 'dist/with-node-proc');
 
 // Which file of which library went in: scripts/dev/bundled-licences.mjs reads it.
 mkdirSync('.cache', { recursive: true });

@@ -19,10 +19,10 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Makes a folder that only its owner reads, on disk with those above it when this returns. No-op if present. */
+/** Makes a folder that only its owner reads, on disk with those above it when this returns. */
 export async function makeFolder(folder: string): Promise<void> {
-  const made = await mkdir(folder, { recursive: true, mode: 0o700 });
-  if (made === undefined) return;
+  const made = (await mkdir(folder, { recursive: true, mode: 0o700 })) ?? folder;
+  // One that is there may have been made a moment ago by somebody who died before this.
   for (let at = folder; at.length >= made.length; at = dirname(at)) await syncFolder(dirname(at));
 }
 

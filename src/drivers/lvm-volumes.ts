@@ -234,7 +234,9 @@ export function createLvmVolumes({
     },
 
     async isNamedRightly(group, { name, uuid, attr }) {
-      if (attr.charAt(4) !== 'a') return true;
+      // What is neither active nor inactive is suspended, or worse: who reads it hangs in the kernel (lvs(8), lv_attr).
+      if (attr.charAt(4) === '-') return true;
+      if (attr.charAt(4) !== 'a') return false;
       const device = await unlessMissing(realpath(join(config.dev_dir, group, name)), undefined);
       if (device === undefined) return false;
       const told = join(config.sys_dir, 'block', basename(device), 'dm/uuid');

@@ -58,11 +58,23 @@ export function createLvm(options: LvmOptions): DiskStore {
 
     async mendNames(vps) {
       const group = await lvm.groupName();
-      const there = await lvm.volumes(group);
-      for (const name of ROOT_ROLES.map((role) => rootName(vps, role))) {
-        const volume = there.get(name);
-        if (volume && !(await lvm.isNamedRightly(group, volume)))
-          await lvm.change(['--refresh'], `${group}/${name}`);
+      const wrong = async () => {
+        const there = await lvm.volumes(group);
+        const volumes = ROOT_ROLES.map((role) => there.get(rootName(vps, role))).filter(
+          (one) => one !== undefined,
+        );
+        const right = await Promise.all(volumes.map((volume) => lvm.isNamedRightly(group, volume)));
+        return volumes.filter((_, at) => !right[at]);
+      };
+      // One whose name another's device still has is put right after that one.
+      for (let pass = 0; pass < 2; pass += 1) {
+        for (const { name } of await wrong()) {
+          try {
+            await lvm.change(['--refresh'], `${group}/${name}`);
+          } catch (error) {
+            if (pass > 0 || !(error instanceof AgentError && error.code === 'program_failed')) throw error;
+          }
+        }
       }
     },
 

@@ -38,6 +38,8 @@ const FAILURES: readonly (readonly [RegExp, (match: RegExpExecArray) => string])
     /guest didn't acknowledge control request/,
     () => 'the guest did not answer within 60 s: it hangs, is paused, or is still booting',
   ],
+  // A sentence of ours (xen/block-dtc-xen).
+  [/script: (xen[0-9]+ is not started: [^\n]*?)\.?(?:\n|$)/, ([, told = '']) => told],
   [
     /Could not obtain handle on privileged command interface|cannot init xl context/,
     () => 'xl cannot reach Xen: the node must be booted under Xen, and the agent run as root',

@@ -14,6 +14,7 @@ import { parseVpsId, type VpsId } from '../core/vps.ts';
  *     log            what the steps said (the install log)
  *     process.log    what the job's process said itself: why it did not start, a defect's stack
  *     lock           held by the job's process for as long as anything of the job lives
+ *     proc           where the job sees the node's /proc; its own shows its own processes alone
  *
  *   queued ----> running ----> succeeded
  *      |            |
@@ -28,6 +29,7 @@ export interface JobFolder {
   readonly log_path: string;
   readonly process_log_path: string;
   readonly lock_path: string;
+  readonly node_proc_dir: string;
 }
 
 const statusSchema = z.object({
@@ -73,6 +75,7 @@ export function jobFolder(path: string): JobFolder {
     log_path: join(path, 'log'),
     process_log_path: join(path, 'process.log'),
     lock_path: join(path, 'lock'),
+    node_proc_dir: join(path, 'proc'),
   });
 }
 

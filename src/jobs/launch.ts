@@ -1,3 +1,5 @@
+import { mkdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import type { Companion, CompanionCommand, Runner } from '../core/runner.ts';
 import { bySystemd, inTransientUnit, type JobRunner } from '../core/transient-unit.ts';
 import type { JobFolder } from './folder.ts';
@@ -13,6 +15,9 @@ export interface LaunchOptions {
   readonly program_path: string;
 }
 
+/** Beside this file, and beside the bundle that it becomes part of. */
+const WITH_NODE_PROC = fileURLToPath(new URL('./with-node-proc', import.meta.url));
+
 /** A dead job's folder may be looked at, under its lock, at the moment that its process starts: then this waits. */
 const LOCK_WAIT_S = '10';
 
@@ -23,17 +28,8 @@ const LOCK_WAIT_S = '10';
 function contained(folder: JobFolder, job_command: readonly string[]): string[] {
   return [
     ...['flock', '--timeout', LOCK_WAIT_S, '--conflict-exit-code', '75', '--', folder.lock_path],
-    ...[
-      'unshare',
-      '--mount',
-      '--propagation',
-      'slave',
-      '--pid',
-      '--fork',
-      '--kill-child',
-      '--mount-proc',
-      '--',
-    ],
+    ...['unshare', '--mount', '--propagation', 'slave', '--'],
+    ...['/bin/sh', WITH_NODE_PROC, folder.node_proc_dir],
     ...job_command,
     folder.path,
   ];
@@ -57,6 +53,7 @@ function asTransientUnit(folder: JobFolder, program_path: string, command: reado
 /** Starts a job's process, which outlives this one; a companion that ends at once need not mean that the job did. */
 export async function launch(folder: JobFolder, options: LaunchOptions): Promise<Companion> {
   const { runner, job_runner, job_command, program_path } = options;
+  await mkdir(folder.node_proc_dir, { recursive: true, mode: 0o700 });
   const inside = contained(folder, job_command);
   const [program = '', ...args] = (await bySystemd(job_runner))
     ? asTransientUnit(folder, program_path, inside)

@@ -46,7 +46,7 @@ const volumes = (...rows: { lv_name: string; lv_device_open?: string; origin?: s
       'lv',
       rows.map((row) => ({
         ...{ vg_name: 'data', ...IN_GROUP },
-        ...{ lv_size: `${GIB}`, lv_device_open: '', origin: '' },
+        ...{ lv_size: `${GIB}`, lv_attr: '-wi-------', lv_device_open: '', origin: '' },
         ...row,
       })),
     )}'`,
@@ -131,7 +131,15 @@ describe('making volumes', () => {
     programs.addRecording('lvcreate', `touch '${programs.root}/made'; ${fail}`);
     programs.addRecording('lvremove');
     const made = report('lv', [
-      { vg_name: 'data', ...IN_GROUP, lv_name: 'xen01', lv_size: '1', lv_device_open: '', origin: '' },
+      {
+        vg_name: 'data',
+        ...IN_GROUP,
+        lv_name: 'xen01',
+        lv_size: '1',
+        lv_attr: '-wi-------',
+        lv_device_open: '',
+        origin: '',
+      },
     ]);
     programs.add(
       'lvs',

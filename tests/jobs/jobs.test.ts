@@ -26,6 +26,7 @@ test('a job runs its steps in order, and tells its end', async () => {
   expect(readdirSync(house.folder(started)).sort()).toEqual([
     'lock',
     'log',
+    'proc',
     'process.log',
     'request.json',
     'status.json',

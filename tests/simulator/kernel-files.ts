@@ -4,8 +4,26 @@ import { machine } from './machine.ts';
 
 const FOLDERS = /^\/(proc|sys|dev)(\/|$)/;
 
+/** Where a job has the node's own /proc, bound into its folder: no other process sees anything there. */
+const BOUND = /^\/.*\/states\/xen[0-9]+\/[^/]+\/proc(?=\/|$)/;
+const isBound = (path: string) =>
+  path.includes('/proc') && machine.engine.running?.contained === true && BOUND.test(path);
+
 /** Whether a path is the kernel's. */
-export const isKernels = (path: string): boolean => FOLDERS.test(path);
+export const isKernels = (path: string): boolean => FOLDERS.test(path) || isBound(path);
+
+/** Shows the kernel's files by their own paths: through a folder that the node's /proc is bound to, as outside of all namespaces. */
+function shown<T>(path: string, show: (path: string) => T): T {
+  if (!isBound(path)) return show(path);
+  is_outside = true;
+  try {
+    return show(path.replace(BOUND, '/proc'));
+  } finally {
+    is_outside = false;
+  }
+}
+
+let is_outside = false;
 
 interface Listed {
   readonly comm: string;
@@ -18,7 +36,7 @@ interface Listed {
 /** The process whose namespaces the reader is in: it sees its own processes alone, and is process 1 of them. */
 function namespace() {
   const { running } = machine.engine;
-  return running?.contained ? running : undefined;
+  return running?.contained && !is_outside ? running : undefined;
 }
 
 function listed(name: string): Listed | undefined {
@@ -75,7 +93,9 @@ function mountinfo(): string {
 }
 
 /** @throws ENOENT where the kernel shows no such file */
-export function readKernelFile(path: string): string {
+export const readKernelFile = (path: string) => shown(path, readOwnFile);
+
+function readOwnFile(path: string): string {
   const [, proc, rest] = /^\/proc\/([^/]+)\/?(.*)$/.exec(path) ?? [];
   const text = proc === undefined ? machine.xen.sysFile(path) : procFile(proc, rest ?? '');
   if (text === undefined) throw errno('ENOENT', 'open', path);
@@ -83,10 +103,13 @@ export function readKernelFile(path: string): string {
 }
 
 /** @throws ENOENT where the kernel shows no such folder */
-export function listKernelFolder(path: string): string[] {
+export const listKernelFolder = (path: string) => shown(path, listOwnFolder);
+
+function listOwnFolder(path: string): string[] {
   if (path === '/proc') {
     const pids = [...machine.processes.keys(), ...machine.programs.keys()].map(String);
-    return ['1', ...pids.filter((pid) => listed(pid)), 'self', 'net', 'sys'];
+    const own = String(namespace()?.pid);
+    return ['1', ...pids.filter((pid) => pid !== own && listed(pid)), 'self', 'net', 'sys'];
   }
   const [, pid] = /^\/proc\/([0-9]+)\/fd$/.exec(path) ?? [];
   const files = pid === undefined ? undefined : listed(pid)?.fds;
@@ -100,7 +123,9 @@ export function listKernelFolder(path: string): string[] {
 }
 
 /** @throws ENOENT, EINVAL where it is no link */
-export function readKernelLink(path: string): string {
+export const readKernelLink = (path: string) => shown(path, readOwnLink);
+
+function readOwnLink(path: string): string {
   const [, pid = '', fd] = /^\/proc\/([0-9]+)\/fd\/([0-9]+)$/.exec(path) ?? [];
   const file = fd === undefined ? undefined : listed(pid)?.fds[Number(fd) - 3];
   if (file !== undefined) return file;

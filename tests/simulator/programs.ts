@@ -137,8 +137,11 @@ function workOf(
       return flock(by, args, start, fds);
     case 'systemd-run':
       return asUnit(by, afterDashes(argv), fds);
-    case 'unshare':
-      return jobStarter.start?.(argv.at(-1) ?? '', start.environ ?? {}, by);
+    case 'unshare': {
+      // With --pid the processes of a job see themselves alone; what is called before that has the node's /proc.
+      const is_job = args.includes('--pid') || args.some((arg) => arg.endsWith('/with-node-proc'));
+      return is_job ? jobStarter.start?.(argv.at(-1) ?? '', start.environ ?? {}, by) : undefined;
+    }
     case 'fallocate':
       return fallocate(args);
     case 'losetup':

@@ -9,6 +9,7 @@ const real = {
   setInterval: globalThis.setInterval,
   clearInterval: globalThis.clearInterval,
   setImmediate: globalThis.setImmediate,
+  pid: process.pid,
   now: performance.now.bind(performance),
   kill: process.kill.bind(process),
   on: process.on.bind(process),
@@ -99,6 +100,14 @@ export function enterStory(): () => void {
   set['clearTimeout'] = inStory(cancel as Any, real.clearTimeout as unknown as Any);
   set['clearInterval'] = inStory(cancel as Any, real.clearInterval as unknown as Any);
   performance.now = () => machine.engine.now;
+  Object.defineProperty(process, 'pid', {
+    configurable: true,
+    get: () => {
+      const { running } = (machine as typeof machine | undefined)?.engine ?? {};
+      if (!running) return real.pid;
+      return running.contained ? 1 : running.pid;
+    },
+  });
   process.kill = inStory(kill as Any, real.kill as unknown as Any) as never;
   process.on = inStory(
     ((signal: string, handler: () => void) => {
@@ -127,6 +136,7 @@ export function enterStory(): () => void {
     ] as const)
       set[name] = real[name];
     performance.now = real.now;
+    Object.defineProperty(process, 'pid', { configurable: true, value: real.pid });
     process.kill = real.kill;
     process.on = real.on;
     process.stderr.write = real.write;

@@ -152,7 +152,9 @@ function* reboots(keeper: Program, domain: Domain, is_lost: boolean): Work {
     : yield* build(keeper, domain.spec, undefined, keeper);
   if (typeof built === 'string') {
     say(domain, built);
-    if (is_lost) machine.watch.lost(domain.spec.name);
+    // A guest that is up for less is seen by nobody who looks every half minute.
+    const was_seen = machine.engine.now - domain.running_since_ms > 45_000;
+    if (is_lost && was_seen) machine.watch.lost(domain.spec.name);
     return { exit: 3 };
   }
   say(built, waiting(built, keeper));
