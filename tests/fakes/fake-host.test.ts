@@ -1,8 +1,18 @@
-import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { createFakeNode } from './fake-node.ts';
 import { openNodeWithGuests } from './guests.ts';
+import { withState } from './lib/store.mjs';
 import { call } from './replay.ts';
 
 type House = Awaited<ReturnType<typeof openNodeWithGuests>>;
@@ -116,16 +126,17 @@ it('shows what xendomains.service is doing', async () => {
 
 it('ends the processes of its guests when it is cleaned up, its folder goes, or who made it has ended', async () => {
   const isThere = (pid: number | undefined) => existsSync(`/proc/${pid}`);
-  const owner = () => join(house.node.root, 'state/owner.json');
+  const owner = () => join(house.node.root, 'state/owner');
   for (const end of [
     () => house.node.cleanup(),
     () => rmSync(house.node.root, { recursive: true }),
-    () => writeFileSync(owner(), JSON.stringify({ pid: 2 ** 30, started: '1' })),
+    () => execFileSync('mkfifo', [`${owner()}.new`]) && renameSync(`${owner()}.new`, owner()),
   ]) {
     house.node.cleanup();
     house = await openNodeWithGuests();
     await house.xl('create', '-q', await house.guest('xen01'));
-    const pid = await house.node.xlProcess('xen01');
+    const [xl] = await withState(house.node.root, ({ xls }) => Object.values(xls));
+    const pid = xl?.real_pid;
     expect(isThere(pid)).toBe(true);
     end();
     await expect.poll(() => isThere(pid), { timeout: 30_000 }).toBe(false);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bootVolumes } from './lib/lvm-volumes.mjs';
 import { replaceFile, type World, withState, type XendomainsState } from './lib/store.mjs';
-import { isAlive } from './lib/xl-process.mjs';
+import { startOf } from './lib/xl-process.mjs';
 
 const SHUTDOWN_LIMIT_MS = 20_000;
 const POLL_MS = 20;
@@ -44,9 +44,10 @@ export function writeBootId(root: string): void {
 
 /** Ends the processes of xl's that a world has, at once. */
 export function killProcesses(world: Pick<World, 'xls'>): void {
-  for (const xl of Object.values(world.xls).filter(isAlive)) {
+  for (const { real_pid, started } of Object.values(world.xls)) {
+    if (startOf(real_pid) !== started) continue;
     try {
-      process.kill(xl.pid, 'SIGKILL');
+      process.kill(real_pid, 'SIGKILL');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }

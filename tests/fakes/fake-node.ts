@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -12,11 +13,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DONE_XENDOMAINS, hostOf, killProcesses, writeBootId } from './fake-host.ts';
 import { EXTENT, type GroupTrouble, lvmUuid, troubleGroup } from './lib/lvm-volumes.mjs';
 import { type FakeDomain, replaceFile, type World, withLock, withState } from './lib/store.mjs';
 import { cpuSeconds, shutOff, stateLetters, TIMING, type Timing } from './lib/world.mjs';
-import { startOf } from './lib/xl-process.mjs';
+import { makeSign, startOf } from './lib/xl-process.mjs';
 
 const LIB = resolve(import.meta.dirname, 'lib');
 const PROGRAMS = [
@@ -170,10 +172,7 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
   if (!existsSync(join(root, 'state/world.json'))) layOut(root, options);
   installPrograms(root, options.interpose ?? []);
   // What xl leaves for a guest ends with this process, too, where it never comes to take the node away.
-  replaceFile(
-    join(root, 'state/owner.json'),
-    JSON.stringify({ pid: process.pid, started: startOf(process.pid) }),
-  );
+  const owner = makeSign(join(root, 'state/owner'));
   await withState(root, () => undefined);
   const bin = join(root, 'bin');
   const faults: Fault[] = [];
@@ -304,9 +303,10 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
     /** Kills that process, as the stop of a service does that it belongs to. */
     async killXl(vps: string): Promise<void> {
       const pid = await xlProcess(vps);
-      if (pid === undefined) throw new Error(`xl has no process for ${vps}.`);
-      process.kill(pid, 'SIGKILL');
-      while (startOf(pid) !== undefined) await new Promise((done) => setTimeout(done, 5));
+      const xl = await withState(root, (state) => state.xls[pid ?? 0]);
+      if (!xl) throw new Error(`xl has no process for ${vps}.`);
+      process.kill(xl.real_pid, 'SIGKILL');
+      while (startOf(xl.real_pid) === xl.started) await sleep(5);
       await withState(root, () => undefined);
     },
     /** Takes disks away from a volume group, or the group as a whole, or gives all of them back. */
@@ -331,6 +331,7 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
     cleanup(): void {
       const world = join(root, 'state/world.json');
       if (existsSync(world)) killProcesses(JSON.parse(readFileSync(world, 'utf8')) as World);
+      closeSync(owner);
       rmSync(root, { recursive: true, force: true });
     },
   };

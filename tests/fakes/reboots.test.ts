@@ -160,6 +160,15 @@ it('leaves a process that has what xl was called with: an inherited lock is held
   await expect.poll(tryLock, soon).toBe('free');
 });
 
+it('knows its processes from within a PID namespace, too', async () => {
+  await house.xl('create', config);
+  const before = house.processes();
+  expect(before).toMatchObject([{ pid: expect.any(Number) }]);
+  await system('unshare', '--pid', '--fork', '--mount-proc', join(house.node.bin, 'xl'), 'list');
+  expect(house.processes()).toEqual(before);
+  expect(before[0]?.pid).toBeGreaterThan(4_200_000);
+});
+
 it('saves a guest and goes on with it: not listed meanwhile, another id, no boot', async () => {
   const file = join(house.node.root, 'xen01.save');
   await house.xl('create', config);

@@ -19,6 +19,7 @@ import { AgentError } from '../../src/core/errors.ts';
 import type { Hypervisor, ReinstallRequest } from '../../src/core/ports.ts';
 import type { GuestPresence } from '../../src/core/presence.ts';
 import { createSteadyClock } from '../../src/core/steady-clock.ts';
+import { STORE_MARK } from '../../src/core/store-mark.ts';
 import type { Domain } from '../../src/core/vps.ts';
 import { createDiskFiles } from '../../src/drivers/disk-files.ts';
 import { createFileLocks, createVpsLocks } from '../../src/drivers/flock.ts';
@@ -139,7 +140,10 @@ function reinstall(
 }
 
 const IN_PLACE = 'reinstall_mode=in-place\n';
-const images = () => readdirSync(join(folder, 'mnt')).sort();
+const images = () =>
+  readdirSync(join(folder, 'mnt'))
+    .filter((name) => name !== STORE_MARK)
+    .sort();
 
 /** Every call of a script, an argument a line; but for the settings of the shipped templates. */
 const calls = () => {

@@ -49,7 +49,9 @@ export interface FakeVolume {
 }
 /** A process of xl's. */
 export interface FakeXl {
+  /** The fake's own number for it; no process of the machine's has such a one. */
   readonly pid: number;
+  readonly real_pid: number;
   readonly started: string;
   readonly args: readonly string[];
   /** The file in xl's folder of logs that it holds open. */

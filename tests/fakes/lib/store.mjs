@@ -64,7 +64,7 @@ export function withState(root, change) {
     const text = readFileSync(path, 'utf8');
     const state = JSON.parse(text);
     const now = Date.now();
-    dropDead(state);
+    dropDead(root, state);
     settle(state, now);
     const result = await change(state, now);
     const after = JSON.stringify(state, null, 1);

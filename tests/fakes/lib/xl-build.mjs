@@ -6,7 +6,7 @@ import { openBy } from './open-files.mjs';
 import { sleep, withState } from './store.mjs';
 import { addDomain, freeMemory_mib, removeDomain, startDomain } from './world.mjs';
 import { hasScript, libxl, requireDevices, runScripts } from './xl-hotplug.mjs';
-import { addXl } from './xl-process.mjs';
+import { addOwn, dropXl } from './xl-process.mjs';
 
 /** Pages of the recorded kernel, and those that are kept free beside it. */
 const KERNEL_PAGES = 0x3200;
@@ -249,12 +249,10 @@ export async function raise(root, spec, { paused = false, restored = false, lost
 
 /** Runs a command of xl's as a process that /proc shows. */
 export async function asProcess(root, args, work) {
-  await withState(root, (state) => addXl(state, process.pid, args, null));
+  const pid = await withState(root, (state) => addOwn(root, state, args));
   try {
     return await work();
   } finally {
-    await withState(root, (state) => {
-      delete state.xls[process.pid];
-    });
+    await withState(root, (state) => dropXl(root, state, pid));
   }
 }

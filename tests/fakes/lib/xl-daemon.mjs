@@ -1,17 +1,19 @@
-// node xl-daemon.mjs ROOT DOMID: the process that xl leaves for a guest. It takes the guest down when it has shut down, makes it anew
+// node xl-daemon.mjs ROOT DOMID PID: the process that xl leaves for a guest. It takes the guest down when it has shut down, makes it anew
 // when that was a reboot, and ends with it. What it says is its log's. It ends, too, with the fake node, and with who made that.
 import { existsSync, readFileSync, watch, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { XlError } from './getopt.mjs';
-import { NotKnown, readJson, sleep, statePath, withState } from './store.mjs';
+import { NotKnown, sleep, statePath, withState } from './store.mjs';
 import { actionOf, nextStep_ms, reasonCode, removeDomain } from './world.mjs';
 import { raise } from './xl-build.mjs';
 import { hasScript, runScripts } from './xl-hotplug.mjs';
-import { isAlive, waitingLine } from './xl-process.mjs';
+import { dropXl, hasSign, waitingLine } from './xl-process.mjs';
 
 const TICK_MS = 1000;
 const POLL_MS = 50;
 const root = process.argv[2];
+/** Its number in the fake's /proc. */
+const own_pid = Number(process.argv[4]);
 const log = (text) => writeSync(1, text.endsWith('\n') ? text : `${text}\n`);
 const readWorld = () => JSON.parse(readFileSync(statePath(root, 'world.json'), 'utf8'));
 const byId = (state, id) => state.domains.find((domain) => domain.id === id);
@@ -48,8 +50,8 @@ function watchWorld() {
 /** Whether there is still a world, and somebody who wants it. */
 function isWanted() {
   if (!existsSync(statePath(root, 'world.json'))) return false;
-  const owner = readJson(statePath(root, 'owner.json'), undefined);
-  return owner === undefined || isAlive(owner);
+  const owner = statePath(root, 'owner');
+  return !existsSync(owner) || hasSign(owner);
 }
 
 /** Waits until the domain has shut down, and returns it; undefined where it is gone. */
@@ -78,7 +80,7 @@ async function shutDown(id, changed) {
 async function leave(last = () => undefined) {
   await withState(root, (state) => {
     last(state);
-    delete state.xls[process.pid];
+    dropXl(root, state, own_pid);
   });
   process.exit(0);
 }
@@ -130,8 +132,8 @@ async function makeAnew(spec) {
     return found;
   });
   const onUp = (_, domain) => {
-    domain.xl = process.pid;
-    log(waitingLine(domain, process.pid));
+    domain.xl = own_pid;
+    log(waitingLine(domain, own_pid));
   };
   try {
     return await raise(root, spec, { lost, onUp });
@@ -145,7 +147,7 @@ async function makeAnew(spec) {
 async function main() {
   let id = Number(process.argv[3]);
   const changed = watchWorld();
-  const own = await withState(root, (state) => byId(state, id)?.xl === process.pid);
+  const own = await withState(root, (state) => byId(state, id)?.xl === own_pid);
   if (!own) await leave();
   for (;;) {
     const domain = await shutDown(id, changed);

@@ -1,6 +1,8 @@
 // xl's processes, as /proc shows them: one that runs, and the one that `xl create` leaves for the guest's whole life.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
+  closeSync,
+  constants,
   existsSync,
   fstatSync,
   mkdirSync,
@@ -12,11 +14,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 const PROGRAM = '/usr/lib/xen-4.20/bin/xl';
 const DAEMON = new URL('./xl-daemon.mjs', import.meta.url).pathname;
 const KEPT_LOGS = 10;
+/** Beyond what a kernel gives: none of these is ever a process of the machine's own. */
+const FIRST_PID = 4_200_000;
 
 /** When a process began, as the kernel counts; undefined where there is none, or only its exit code is left. */
 export function startOf(pid) {
@@ -31,16 +35,57 @@ export function startOf(pid) {
   return ['Z', 'X'].includes(fields[0]) ? undefined : fields[19];
 }
 
-export const isAlive = ({ pid, started }) => startOf(pid) === started;
+/** Makes a sign of life, which is there for as long as a process has the returned descriptor: a pipe that somebody can read. */
+export function makeSign(path) {
+  rmSync(path, { force: true });
+  mkdirSync(dirname(path), { recursive: true });
+  execFileSync('/usr/bin/mkfifo', [path]);
+  return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+}
 
-/** Notes a process of xl's; `log`: the file in xl's folder of logs that it holds open. */
-export function addXl(state, pid, args, log) {
-  state.xls[pid] = { pid, started: startOf(pid), args, log };
+/** Whether somebody has it: also where the process is in another PID namespace, as a job's programs are. */
+export function hasSign(path) {
+  try {
+    closeSync(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));
+    return true;
+  } catch (error) {
+    if (['ENXIO', 'ENOENT'].includes(error.code)) return false;
+    throw error;
+  }
+}
+
+const sign = (root, pid) => join(root, 'state/xl', String(pid));
+
+/**
+ * Notes a process of xl's, under a number of the fake's own. `real` has its real one, and when it began; `log` is the file in xl's
+ * folder of logs that it holds open.
+ */
+function addXl(state, pid, real_pid, args, log) {
+  state.xls[pid] = { pid, real_pid, started: startOf(real_pid), args, log };
+}
+
+function newPid(state) {
+  state.next_pid = (state.next_pid ?? FIRST_PID) + 1;
+  return state.next_pid;
+}
+
+/** Forgets a process, and its sign. */
+export function dropXl(root, state, pid) {
+  delete state.xls[pid];
+  rmSync(sign(root, pid), { force: true });
 }
 
 /** Forgets the processes that have been killed. */
-export function dropDead(state) {
-  for (const [pid, xl] of Object.entries(state.xls)) if (!isAlive(xl)) delete state.xls[pid];
+export function dropDead(root, state) {
+  for (const pid of Object.keys(state.xls)) if (!hasSign(sign(root, pid))) dropXl(root, state, pid);
+}
+
+/** Notes this process itself. Returns its number. */
+export function addOwn(root, state, args) {
+  const pid = newPid(state);
+  makeSign(sign(root, pid));
+  addXl(state, pid, process.pid, args, null);
+  return pid;
 }
 
 function show(root, { pid, started, args, log }) {
@@ -108,17 +153,20 @@ export function leaveProcess(root, state, domain, args) {
   const inherited = inheritedFiles();
   rotate(root, state, log);
   const output = openSync(join(root, 'log/xen', log), 'a');
-  const child = spawn(process.execPath, [DAEMON, root, String(domain.id)], {
+  const pid = newPid(state);
+  const life = makeSign(sign(root, pid));
+  const child = spawn(process.execPath, [DAEMON, root, String(domain.id), String(pid)], {
     cwd: '/',
     detached: true,
     env: { ...process.env, FAKE_XEN_DIR: root },
-    stdio: ['ignore', output, output, ...inherited],
+    stdio: ['ignore', output, output, life, ...inherited],
   });
   if (child.pid === undefined) throw new Error('the process that xl leaves cannot be started');
   child.unref();
-  addXl(state, child.pid, args, log);
-  domain.xl = child.pid;
-  writeFileSync(output, waitingLine(domain, child.pid));
+  closeSync(life);
+  addXl(state, pid, child.pid, args, log);
+  domain.xl = pid;
+  writeFileSync(output, waitingLine(domain, pid));
 }
 
 export const waitingLine = ({ name, id }, pid) =>
