@@ -21,8 +21,8 @@ import type { FakeNode } from './fakes/fake-node.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const BUNDLE = join(ROOT, 'dist/dtc-xen-agent.js');
-const START_LIMIT_MS = 30_000;
-const STOP_LIMIT_MS = 20_000;
+const START_LIMIT_MS = 120_000;
+const STOP_LIMIT_MS = 60_000;
 
 /** What the daemon's folders hold before it starts, and how it is configured. */
 export interface DaemonOptions {

@@ -139,7 +139,7 @@ export async function startSite(
     /** Waits until a VPS's job has ended, and says how. */
     async jobEnd(
       vpsname: string,
-      limit_ms = 60_000,
+      limit_ms = 240_000,
     ): Promise<{ kind: string; state: string; message: string }> {
       for (const end = Date.now() + limit_ms; Date.now() < end; await sleep(150)) {
         const { last_job } = (await this.modern('getVPSState', { vpsname })) as {
@@ -150,7 +150,7 @@ export async function startSite(
       throw new Error(`The job of ${vpsname} did not end within ${limit_ms} ms.`);
     },
     /** Waits until a VPS's job is in a step. */
-    async jobStep(vpsname: string, step: string, limit_ms = 30_000): Promise<void> {
+    async jobStep(vpsname: string, step: string, limit_ms = 120_000): Promise<void> {
       let seen = '';
       for (const end = Date.now() + limit_ms; Date.now() < end; await sleep(100)) {
         const { last_job } = (await this.modern('getVPSState', { vpsname })) as {

@@ -140,7 +140,7 @@ test('of processes that race for it, one at a time has it', async () => {
   const racers = [1, 2, 3].map(() => once(otherProcess('count', file, '20'), 'exit'));
   for (const racer of racers) expect(await racer).toEqual([0, null]);
   expect(readFileSync(file, 'utf8')).toBe('60');
-}, 60_000);
+}, 300_000);
 
 test('another process is refused, and told who holds it', async () => {
   const held = await locks().acquire(xen01, 'reinstallVPSos');
@@ -218,7 +218,7 @@ describe('the lock dies before the work', () => {
     writeFileSync(inRunDir('go'), '');
     await (await locks().acquire(xen01, 'me', 10_000)).release();
     expect(lives(pid)).toBe(false);
-  }, 30_000);
+  }, 300_000);
 
   test('so it is with one that closes every file that it does not know, as LVM does', async () => {
     const lvm = program(
@@ -234,7 +234,7 @@ describe('the lock dies before the work', () => {
     await expect(locks().acquire(xen01, 'me')).rejects.toMatchObject(busy);
     writeFileSync(inRunDir('go'), '');
     await (await locks().acquire(xen01, 'me', 10_000)).release();
-  }, 30_000);
+  }, 300_000);
 
   test('one that no signal ends keeps it beyond the call that gave up on it', async () => {
     const work = program('work', `trap '' TERM; echo $$ > "$1/working"; sleep 60`);
@@ -250,7 +250,7 @@ describe('the lock dies before the work', () => {
     });
     kill(pid);
     await (await locks().acquire(xen01, 'me', 10_000)).release();
-  }, 30_000);
+  }, 300_000);
 
   test("what a program leaves behind does not keep it, as xl's process for a guest would", async () => {
     const xl = program('xl', `setsid sleep 60 > /dev/null 2>&1 < /dev/null & echo $! > "$1/left"`);

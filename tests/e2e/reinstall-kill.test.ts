@@ -47,7 +47,7 @@ beforeAll(async () => {
   }
   // The renames take as long as on a real machine.
   await site.node.setFault({ match: 'lvrename', mode: 'slow', delay_ms: 200 });
-}, 60_000);
+}, 300_000);
 afterAll(() => site.stop());
 
 /** The job's own process: Node, and not the flock and unshare in front of it. */

@@ -315,7 +315,7 @@ describe('an installation that comes to nothing', () => {
     const { message } = await fails();
     expect(message).toMatch(/^The reinstall of xen01 failed in step bootstrap: .*reinstall it\.$/);
     expect(await site.log()).toContain('Connection refused');
-  }, 60_000);
+  }, 300_000);
 
   it('the mirror goes down in the middle', async () => {
     site = await makeSite(node, 512, { debian_repo: await dyingMirror(20) });
@@ -361,7 +361,7 @@ describe('an installation that comes to nothing', () => {
     process.kill(Number(jobs[0]), 'SIGKILL');
     const { message } = await fails();
     expect(message).toContain('was cut off in step bootstrap');
-  }, 60_000);
+  }, 300_000);
 });
 
 describe('reinstall-bootstrap by hand', () => {
@@ -400,6 +400,6 @@ describe('reinstall-bootstrap by hand', () => {
       expect(call('reinstall-umount', [root])).toMatchObject({ exit_code: 0, stderr: '' });
       expect([...mountsBelow(folder), ...loopsOver(folder)]).toEqual([]);
     },
-    60_000,
+    300_000,
   );
 });

@@ -93,7 +93,7 @@ it('makes the base once, and every other reinstall is a copy of it, grown, with 
   expect(one.uuid).not.toBe(two.uuid);
   expect((await log('xen01'))['log']).toMatch(/a volume of it is being made/);
   expect((await log('xen02'))['log']).not.toMatch(/being made/);
-}, 60_000);
+}, 300_000);
 
 it('rolls back, and lets the base go while copies of it live', async () => {
   await site.modern('rollbackVPSos', { vpsname: 'xen01' });
@@ -106,7 +106,7 @@ it('rolls back, and lets the base go while copies of it live', async () => {
   has('xen02', 103);
   await site.modern('startVPS', { vpsname: 'xen01' });
   await site.modern('destroyVPS', { vpsname: 'xen01' });
-}, 60_000);
+}, 300_000);
 
 it('reinstalls a VPS whose disks have room of their own into the pool, and back', async () => {
   for (const [name, size] of [
@@ -122,7 +122,7 @@ it('reinstalls a VPS whose disks have room of their own into the pool, and back'
   expect(fields('pool_lv', 'vg0/xen03', 'vg0/xen03.old')).toEqual(['', 'pool']);
   await site.modern('killVPS', { vpsname: 'xen03', imagetype: 'lvm' });
   expect(fields('lv_name', 'vg0').filter((name) => name.startsWith('xen03'))).toEqual([]);
-}, 60_000);
+}, 300_000);
 
 it('unpacks onto an empty disk where the pool has no room for the base, or the disk is smaller', async () => {
   await site.modern('setupLVMDisks', { vpsname: 'xen04', ...SIZES, hddsize: 64 });
@@ -130,7 +130,7 @@ it('unpacks onto an empty disk where the pool has no room for the base, or the d
   expect(await reinstall('xen04', 105)).toMatchObject({ state: 'succeeded' });
   expect((await log('xen04'))['log']).toMatch(/as a volume it is larger than the disk/);
   has('xen04', 105);
-}, 60_000);
+}, 300_000);
 
 it('refuses where the pool is not fit, before anything is touched', async () => {
   const spoil = (how: object) =>
@@ -150,7 +150,7 @@ it('refuses where the pool is not fit, before anything is touched', async () => 
   await spoil({ metadata_percent: undefined, health: 'failed' });
   expect((await reinstall('xen01', 103)).message).toMatch(/its health as "failed"/);
   await spoil({ health: '' });
-}, 60_000);
+}, 300_000);
 
 it('killed with -9 while it makes the base: the old system is as it was, and nothing is left', async () => {
   writeFileSync(join(site.folder.path, 'wait'), '');

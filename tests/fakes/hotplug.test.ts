@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { openNodeWithGuests } from './guests.ts';
-import { call } from './replay.ts';
+import { call, masked, transcripts, withoutRoot } from './replay.ts';
 
 type House = Awaited<ReturnType<typeof openNodeWithGuests>>;
 let house: House;
@@ -88,6 +88,38 @@ libxl: error: libxl_domain.c:1060:domain_destroy_cb: Domain 1:Destruction of dom
   expect(notes()).toEqual(['remove']);
   expect(await house.node.domains()).toEqual([]);
   expect(house.processes()).toEqual([]);
+});
+
+it.each([
+  [
+    '300',
+    ['[ "$1" = remove ] && exit 0', 'xenstore-write "$XENBUS_PATH/hotplug-error" "SENTENCE"', 'exit 1'],
+  ],
+  ['303', undefined],
+  ['304', ['exit 1']],
+])('has the words of real Xen where the scripts of two disks fail (record %s)', async (number, lines) => {
+  const record = transcripts.get(number);
+  const sentence = /script: (xen01 is not started.*)/.exec(record?.stderr ?? '')?.[1] ?? '';
+  await house.guest('xen01', line);
+  await house.guest('xen01swap');
+  const lv = (name: string) => join(house.node.dev_dir, 'vg0', name);
+  script = join(house.node.root, 'etc/xen/scripts/block-dtc-xen');
+  mkdirSync(join(script, '..'), { recursive: true });
+  const config = join(house.node.root, 'etc/xen/xen01');
+  const disks = [line(lv('xen01')), line(lv('xen01swap')).replace('xvda', 'xvdb')];
+  const quoted = disks.map((each) => `"${each}"`).join(', ');
+  writeFileSync(
+    config,
+    `name = "xen01"\nkernel = "${house.node.kernel}"\nmemory = 256\ndisk = [ ${quoted} ]\n`,
+  );
+  if (lines) writeScript(...lines.map((each) => each.replace('SENTENCE', sentence)));
+  const same = (text: string) => masked(text).replaceAll(/Domain \d+/g, 'Domain N');
+  const answer = withoutRoot(house.node, await house.xl('create', config));
+  expect({ ...answer, stderr: same(answer.stderr) }).toEqual({
+    exit: record?.exit,
+    stdout: record?.stdout,
+    stderr: same(record?.stderr ?? ''),
+  });
 });
 
 it('loses a guest whose script refuses its reboot, with the reason in the log', async () => {

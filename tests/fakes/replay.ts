@@ -60,7 +60,7 @@ export const inside = (node: FakeNode, text: string) =>
   text.replace(/(^|["':, ])(?=\/(?:etc\/xen|root|dev\/vg0|boot)\/)/g, `$1${node.root}`);
 
 /** Runs a fake as the agent's runner does: fixed environment, standard input closed. */
-export function call(node: FakeNode, argv: readonly string[], limit_ms = 20_000): Promise<Answer> {
+export function call(node: FakeNode, argv: readonly string[], limit_ms = 60_000): Promise<Answer> {
   const [program = '', ...args] = argv;
   return new Promise((done) => {
     const child = spawn(join(node.bin, program), args, {

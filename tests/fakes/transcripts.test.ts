@@ -105,7 +105,7 @@ beforeEach(async () => {
   await lvcreate('xen01', '1G');
   await lvcreate('xen02', '1G');
   await lvcreate('xen01swap', '128M');
-}, 60_000);
+}, 300_000);
 afterEach(() => node.cleanup());
 
 describe('xl', { timeout: 120_000 }, () => {

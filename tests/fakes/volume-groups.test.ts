@@ -133,6 +133,37 @@ it.each([
   ]);
 });
 
+it('keeps the next volume from a name that a torn one’s device has: LVM has it, the device mapper has not', async () => {
+  await node.setFault({ match: 'lvrename', mode: 'torn', times: 1 });
+  await lvm('lvrename', 'vg0', 'xen01', 'xen01.old');
+  const next = await lvm('lvrename', 'vg0', 'xen02', 'xen01');
+  expect(next).toEqual({
+    exit: 5,
+    stdout: '',
+    stderr: `  device-mapper: rename ioctl on vg0-xen02  failed: Device or resource busy
+  Failed to rename vg0-xen02 (253:1) to vg0-xen01
+  Problem reactivating logical volume vg0/xen01.
+  Releasing activation in critical section.
+  libdevmapper exiting with 1 device(s) still suspended.
+`,
+  });
+  expect(await volumes('lv_name,lv_attr,lv_suspended,lv_kernel_minor')).toEqual([
+    'xen01 -wi-s----- suspended 1',
+    'xen01.old -wi-s----- suspended 0',
+  ]);
+  expect([readlinkSync(link('xen01')), mapper('xen02', 'name')]).toEqual(['../dm-0', 'vg0-xen02\n']);
+  const refresh = (name: string) => lvm('lvchange', '--refresh', `vg0/${name}`);
+  expect(await refresh('xen01')).toMatchObject({
+    exit: 5,
+    stderr: expect.stringContaining('Failed to reactivate'),
+  });
+  const below = '  Attempted to decrement suspended device counter below zero.\n';
+  expect(await refresh('xen01.old')).toMatchObject({ exit: 0, stderr: below });
+  expect(await refresh('xen01')).toMatchObject({ exit: 0 });
+  expect([readlinkSync(link('xen01')), readlinkSync(link('xen01.old'))]).toEqual(['../dm-1', '../dm-0']);
+  expect(await volumes('lv_name,lv_attr')).toEqual(['xen01 -wi-a-----', 'xen01.old -wi-a-----']);
+});
+
 it('tears lvrename alone', async () => {
   await node.setFault({ match: 'lvremove', mode: 'torn' });
   expect(await lvm('lvremove', '-y', 'vg0/xen01')).toMatchObject({ exit: 2 });

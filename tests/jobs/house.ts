@@ -60,9 +60,9 @@ export function request(plan: string): ReinstallRequest {
   return { os: plan, memory_mb: 256, nics, gateway: '192.0.2.1', dns: ['192.0.2.2'], image_type: 'vbd' };
 }
 
-/** Waits until `test` is true, at most 15 s. */
+/** Waits until `test` is true, at most a minute. */
 export async function eventually(what: string, test: () => boolean | Promise<boolean>): Promise<void> {
-  const until = Date.now() + 15_000;
+  const until = Date.now() + 60_000;
   while (!(await test())) {
     if (Date.now() > until) throw new Error(`it did not come to be: ${what}`);
     await sleep(25);
@@ -87,7 +87,7 @@ export function jobsOptions(base: string): JobsOptions {
     mount_dir: join(base, 'mnt'),
     job_runner: 'detached',
     job_command: jobCommand(base),
-    start_timeout_ms: 10_000,
+    start_timeout_ms: 60_000,
   };
 }
 

@@ -105,7 +105,7 @@ describe('nothing is done', () => {
     const { here, there } = nodes;
     await there.fake.setFault({ match: 'lvcreate xen10swap', mode: 'slow', delay_ms: 1_000 });
     const moved = failing(['10', 'node2']);
-    await expect.poll(() => existsSync(there.volume('xen10')), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => existsSync(there.volume('xen10')), { timeout: 120_000 }).toBe(true);
     execFileSync(join(here.fake.bin, 'xl'), ['create', here.config('xen10')], { stdio: 'ignore' });
     expect(await moved).toMatch(/xen10 cannot be moved: Xen has it as domain .* xen10 here is as it was\.$/m);
     execFileSync(join(here.fake.bin, 'xl'), ['destroy', 'xen10'], { stdio: 'ignore' });
@@ -116,7 +116,7 @@ describe('nothing is done', () => {
     const { here, there } = nodes;
     await there.fake.setFault({ match: 'lvcreate xen10swap', mode: 'slow', delay_ms: 3_000 });
     const moved = failing(['10', 'node2']);
-    await expect.poll(() => existsSync(there.volume('xen10')), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => existsSync(there.volume('xen10')), { timeout: 120_000 }).toBe(true);
     execFileSync(join(here.fake.bin, 'xl'), ['create', here.config('xen10')], { stdio: 'ignore' });
     // What is there already: `failing` wants the disk to be as it was.
     writeFileSync(here.volume('xen10'), readFileSync(here.volume('xen10')).subarray(0, 16), { flag: 'r+' });
@@ -304,9 +304,9 @@ describe('a line that breaks', () => {
     const before = [here.snapshot(), there.snapshot()];
     await there.fake.setFault({ match: 'lvcreate xen19swap', mode: 'slow', delay_ms: 1_500 });
     const sender = here.start('dtc-xen_migrate', ['10', 'node2', '19']);
-    await expect.poll(() => existsSync(there.volume('xen19')), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => existsSync(there.volume('xen19')), { timeout: 120_000 }).toBe(true);
     sender.kill('SIGKILL');
-    await expect.poll(() => existsSync(there.volume('xen19')), { timeout: 20_000 }).toBe(false);
+    await expect.poll(() => existsSync(there.volume('xen19')), { timeout: 120_000 }).toBe(false);
     expect([here.snapshot(), there.snapshot()]).toEqual(before);
     await there.fake.clearFaults();
   });

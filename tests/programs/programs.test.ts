@@ -133,7 +133,7 @@ describe('dtc_reinstall_os', () => {
     const slow = options('05').map((word) => (word === 'tiny' ? 'slow' : word));
     const running = program('dtc_reinstall_os', slow, 'geheim\n');
     await expect
-      .poll(() => site.modern('getVPSState', { vpsname: 'xen05' }), { timeout: 20_000 })
+      .poll(() => site.modern('getVPSState', { vpsname: 'xen05' }), { timeout: 120_000 })
       .toMatchObject({ state: 'mkos' });
     expect(await program('dtc_kill_vps_disk', ['05'])).toMatchObject({
       code: 1,

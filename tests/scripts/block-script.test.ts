@@ -53,7 +53,7 @@ function call(disk: string, command = 'add') {
   const { status, stdout, stderr } = spawnSync(join(folder, 'scripts/block-dtc-xen'), [command], {
     env: { PATH: `${folder}/programs:${process.env['PATH']}`, XENBUS_PATH, DISK: disk },
     encoding: 'utf8',
-    timeout: 20_000,
+    timeout: 120_000,
   });
   return { exit_code: status, stdout, stderr };
 }

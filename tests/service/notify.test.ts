@@ -57,7 +57,7 @@ describe('the daemon under a service manager', () => {
       delete process.env['WATCHDOG_USEC'];
       folder.remove();
     }
-  }, 60_000);
+  }, 300_000);
 });
 
 describe('the watchdog', () => {

@@ -195,12 +195,12 @@ describe('the commands', () => {
       status: 1,
       stderr: expect.stringContaining('1 to 72 bytes'),
     });
-  }, 60_000);
+  }, 300_000);
 
   it('config set refuses what the agent could not start with, and changes nothing', () => {
     put('dtc-xen.conf', 'listen_port=8089\n');
     expect(agent(['config', 'set'], 'listen_port=99999\n')).toMatchObject({ status: 2 });
     expect(agent(['config', 'set'], 'what is this\n')).toMatchObject({ status: 2 });
     expect(read('dtc-xen.conf')).toBe('listen_port=8089\n');
-  }, 60_000);
+  }, 300_000);
 });

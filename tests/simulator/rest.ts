@@ -124,6 +124,11 @@ async function tryOut(player: Player, vps: string): Promise<void> {
   const { code, message } = outcome.error;
   if (/names\.json is damaged; look which/.test(message)) return;
   if (code === 'internal' && !machine.faulty) return;
+  // Memory that a power cut has left half written: every other operation says that destroyVPS lets go of it.
+  if (/wrong magic number/.test(message)) {
+    const checked = await askAndWait(player, 'fsck', vps);
+    if (checked?.outcome?.ok === false && /destroyVPS/.test(checked.outcome.error.message)) return;
+  }
   const expected = killed(vps) || player.moved_images || mayBeUnfinished(vps) || wasBuiltOver(player, vps);
   if (code === 'vps_not_installed' && !expected) {
     watch.report('not nameable', `${vps} has no configuration at rest: ${message}`);

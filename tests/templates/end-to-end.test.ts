@@ -90,7 +90,7 @@ it('installs an image, as a machine of its own', async () => {
   expect(inRoot('cat', '/etc/ssh/ssh_host_rsa_key')).toContain('BEGIN OPENSSH PRIVATE KEY');
   expect(inRoot('cat', '/etc/systemd/system/dtc-xen-growfs.service')).toContain('grow-root');
   expect(site.mounts()).toEqual([]);
-}, 60_000);
+}, 300_000);
 
 it('changes the root password of the stopped VPS', async () => {
   const hash = () => /^root:([^:]*)/.exec(inRoot('cat', '/etc/shadow'))?.[1] ?? '';
@@ -101,7 +101,7 @@ it('changes the root password of the stopped VPS', async () => {
   expect(again.stdout.toString().trim()).toBe(hash());
   expect(hash()).not.toBe(before);
   expect(JSON.stringify(site.daemon().logs())).not.toContain('another');
-}, 60_000);
+}, 300_000);
 
 it('sets up an appliance at the first boot', async () => {
   expect(await reinstall('forum')).toMatch(/^forum is installed on xen01; startVPS boots it\./);
@@ -109,7 +109,7 @@ it('sets up an appliance at the first boot', async () => {
   expect(inRoot('sh', '-c', 'echo /etc/systemd/system/dtc-xen-*')).toBe(
     '/etc/systemd/system/dtc-xen-growfs.service\n',
   );
-}, 60_000);
+}, 300_000);
 
 it.each([
   ['xenhvm', 'type = "hvm"'],

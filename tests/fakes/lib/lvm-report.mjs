@@ -77,6 +77,10 @@ const LV_FIELDS = {
   lv_uuid: text('LV UUID', ({ lv }) => lv.uuid),
   lv_active: text('Active', ({ lv }) => (lv.active ? 'active' : '')),
   lv_device_open: text('DevOpen', ({ lv, open }) => (lv.active ? (open ? 'open' : '') : 'unknown')),
+  lv_suspended: text('Suspended', ({ lv }) => (lv.torn_name === undefined ? '' : 'suspended')),
+  lv_kernel_minor: text('KMin', ({ lv }) => String(lv.active ? lv.minor : -1), true),
+  // What it should be, whatever the device mapper has.
+  lv_dm_path: text('DMPath', ({ vg_name, lv }, { root }) => `${root}/dev/mapper/${vg_name}-${lv.name}`),
   lv_health_status: text('Health', ({ lv, vg }) => (isPartial(vg, lv) ? 'partial' : (lv.health ?? ''))),
   lv_permissions: text('LPerms', ({ lv }) => (lv.read_only ? 'read-only' : 'writeable')),
   lv_skip_activation: text('SkipAct', ({ lv }) => (lv.skip ? 'skip activation' : '')),

@@ -101,9 +101,14 @@ export function deactivate(root, vg_name, lv) {
 /** What the device mapper calls a volume, and udev its link. */
 export const mapperName = (lv) => lv.torn_name ?? lv.name;
 
-/** Gives a volume's name to the device mapper. One that is killed here has not told anybody: the next one does it again. */
-export function refresh(root, vg_name, lv) {
-  if (!lv.active || lv.metadata) return;
+/**
+ * Gives a volume's name to the device mapper. One that is killed here has not told anybody: the next one does it again.
+ *
+ * @returns whether it could: not where another volume's device has the name, since an lvrename of that one was killed
+ */
+export function refresh(root, vg_name, vg, lv) {
+  if (!lv.active || lv.metadata) return true;
+  if (vg.lvs.some((other) => other !== lv && other.active && mapperName(other) === lv.name)) return false;
   const [before, after] = [mapperName(lv), lv.name].map((name) => linkPath(root, vg_name, { name }));
   if (before !== after) {
     rmSync(after, { force: true });
@@ -111,14 +116,21 @@ export function refresh(root, vg_name, lv) {
     rmSync(before, { force: true });
   }
   delete lv.torn_name;
+  return true;
 }
 
-/** Renames a volume in LVM's metadata; `torn`: and no further. It is never without a link. */
+/** What libdevmapper says of a name that another device has. */
+export const nameTaken = (vg_name, lv) => {
+  const [from, to] = [mapperName(lv), lv.name].map((name) => `${vg_name}-${name}`);
+  return `device-mapper: rename ioctl on ${from}  failed: Device or resource busy\nFailed to rename ${from} (253:${lv.minor}) to ${to}`;
+};
+
+/** Renames a volume in LVM's metadata, and then, but for `torn`, its device. It is never without a link. Returns as `refresh`. */
 export function rename(root, vg_name, vg, lv, name, torn) {
   for (const other of vg.lvs) if (other.origin === lv.name) other.origin = name;
   if (lv.active) lv.torn_name = mapperName(lv);
   lv.name = name;
-  if (!torn) refresh(root, vg_name, lv);
+  return torn || refresh(root, vg_name, vg, lv);
 }
 
 /** Takes the lowest free extents; several segments where no run is long enough. */

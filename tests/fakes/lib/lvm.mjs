@@ -13,6 +13,7 @@ import {
   growVolume,
   isPartial,
   LvmError,
+  nameTaken,
   nodePath,
   refresh,
   rename,
@@ -178,9 +179,18 @@ async function lvrename(root, args, { torn = false }) {
     const lv = vg.lvs.find((each) => each.name === from);
     if (!lv) throw new NotKnown('what lvrename says of an unknown volume is not part of the fake');
     if (isPool(lv)) throw new NotKnown('lvrename of a pool is not part of the fake');
-    rename(root, vg_name, vg, lv, to, torn);
+    const renamed = rename(root, vg_name, vg, lv, to, torn);
     vg.lvs.sort((a, b) => (a.name < b.name ? -1 : 1));
     if (torn) return 0;
+    if (!renamed) {
+      // LVM's metadata has the new name by now: told here, since what is thrown leaves the world as it was.
+      err(
+        indented(
+          `${nameTaken(vg_name, lv)}\nProblem reactivating logical volume ${vg_name}/${to}.\nReleasing activation in critical section.\nlibdevmapper exiting with 1 device(s) still suspended.`,
+        ),
+      );
+      return 5;
+    }
     say(`Renamed "${from}" to "${to}" in volume group "${vg_name}"`);
     return 0;
   });
@@ -295,6 +305,15 @@ async function changePermission(
   });
 }
 
+/** Puts a torn volume right, if it is one, as `lvchange --refresh` and `-ay` do. Returns the exit code. */
+function refreshTold(root, vg_name, vg, lv) {
+  const was_torn = lv.torn_name !== undefined;
+  if (!refresh(root, vg_name, vg, lv))
+    throw new LvmError(`${nameTaken(vg_name, lv)}\nFailed to reactivate ${vg_name}/${lv.name}.`);
+  if (was_torn) err(indented('Attempted to decrement suspended device counter below zero.'));
+  return 0;
+}
+
 function requireDisks(vg_name, vg, lv, what) {
   if (!isPartial(vg, lv)) return;
   throw new LvmError(
@@ -319,8 +338,7 @@ async function lvchange(root, args) {
     return withState(root, (state) => {
       const lv = volume(state, vg_name, lv_name);
       requireDisks(vg_name, volumeGroup(state, vg_name), lv, 'refresh');
-      refresh(root, vg_name, lv);
-      return 0;
+      return refreshTold(root, vg_name, volumeGroup(state, vg_name), lv);
     });
   }
   if (!['y', 'n'].includes(options.activate))
@@ -333,7 +351,7 @@ async function lvchange(root, args) {
     }
     const skips = lv.skip && !options.ignoreactivationskip;
     if (options.activate === 'y' && !lv.active && !skips) activate(root, vg_name, lv);
-    else if (options.activate === 'y') refresh(root, vg_name, lv);
+    else if (options.activate === 'y') return refreshTold(root, vg_name, volumeGroup(state, vg_name), lv);
     if (options.activate === 'n' && lv.active) deactivate(root, vg_name, lv);
     return 0;
   });

@@ -3,6 +3,12 @@ import { err, NotKnown, out, withState } from './store.mjs';
 
 const WRITABLE = ['physical-device', 'physical-device-path', 'hotplug-status', 'hotplug-error', 'node'];
 
+/** XenbusStateInitWait while it is made, Connected, and Closed when its scripts are told to let go. */
+function backendState({ phase, destroying }) {
+  if (phase === 'building') return '2';
+  return phase === 'off' || destroying ? '6' : '4';
+}
+
 const diskKeys = (domain, disk) => ({
   frontend: `/local/domain/${domain.id}/device/vbd/${disk.vdev_number}`,
   'frontend-id': String(domain.id),
@@ -11,7 +17,7 @@ const diskKeys = (domain, disk) => ({
   online: '1',
   removable: '0',
   bootable: '1',
-  state: '2',
+  state: backendState(domain),
   dev: disk.vdev,
   type: 'phy',
   mode: disk.mode,

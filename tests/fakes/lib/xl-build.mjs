@@ -31,10 +31,13 @@ export function undone(id, lines, at_the_end = false) {
   );
 }
 
-const noDisks = (id, lines) =>
+/** `removed`: what was said when the disks were let go of. */
+const noDisks = (id, lines, removed = '') =>
   undone(
     id,
-    lines + libxl('libxl_create.c:1727:domcreate_launch_dm', `Domain ${id}:unable to add disk devices`),
+    lines +
+      libxl('libxl_create.c:1727:domcreate_launch_dm', `Domain ${id}:unable to add disk devices`) +
+      removed,
   );
 
 /**
@@ -174,7 +177,8 @@ function requireThere(domain, id) {
 async function undo(root, id, error) {
   const found = await withState(root, (state) => [byId(state, id), state.timing.script_ms]);
   const [domain, script_ms] = found;
-  if (domain?.disks.some(hasScript)) await runScripts(root, domain, 'remove', script_ms);
+  if (domain?.disks.some(hasScript) && !error.disks_are_gone)
+    await runScripts(root, domain, 'remove', script_ms);
   await withState(root, (state) => {
     const left = byId(state, id);
     if (left) removeDomain(state, left, 'destroyed');
@@ -190,7 +194,10 @@ async function addScriptedDisks(root, id) {
     return [built, state.timing.script_ms];
   });
   const said = await runScripts(root, domain, 'add', script_ms);
-  if (said !== '') throw noDisks(id, said);
+  if (said !== '') {
+    const removed = await runScripts(root, domain, 'remove', script_ms);
+    throw Object.assign(noDisks(id, said, removed), { disks_are_gone: true });
+  }
   await withState(root, (state) => {
     const added = byId(state, id);
     requireThere(added, id);

@@ -37,7 +37,7 @@ function runToEnd(script, action, environment, limit_ms) {
   });
 }
 
-/** Runs a disk's script. Returns what libxl says of it: nothing where it went well. */
+/** Runs a disk's script. Returns what is said of it, its own child first: nothing where it went well. */
 async function runScript(root, id, disk, action, limit_ms) {
   const what = `${disk.script} ${action}`;
   const environment = {
@@ -49,26 +49,32 @@ async function runScript(root, id, disk, action, limit_ms) {
   };
   const end = await runToEnd(disk.script, action, environment, limit_ms);
   if (end.late) {
-    return libxl('libxl_aoutils.c:539:async_exec_timeout', `killing execution of ${what} because of timeout`);
+    const late = `killing execution of ${what} because of timeout`;
+    return { first: '', after: libxl('libxl_aoutils.c:539:async_exec_timeout', late) };
   }
-  if (end.code === 0) return '';
+  if (end.code === 0) return { first: '', after: '' };
   const how = end.signal ? `died due to fatal signal ${end.signal}` : `exited with error status ${end.code}`;
   const said = await withState(root, (state) => {
     const domain = state.domains.find((each) => each.id === id);
     return domain?.disks.find((each) => each.vdev === disk.vdev)?.store?.['hotplug-error'];
   });
-  return (
-    (end.error ? `libxl: cannot execute ${disk.script}: ${end.error}\n` : '') +
-    libxl('libxl_exec.c:117:libxl_report_child_exitstatus', `${what} [${end.pid}] ${how}`) +
-    (said ? libxl('libxl_device.c:1351:device_hotplug_child_death_cb', `script: ${said}`) : '')
-  );
+  return {
+    first: end.error ? `libxl: cannot execute ${disk.script}: ${end.error}\n` : '',
+    after:
+      libxl('libxl_exec.c:117:libxl_report_child_exitstatus', `${what} [${end.pid}] ${how}`) +
+      (said ? libxl('libxl_device.c:1351:device_hotplug_child_death_cb', `script: ${said}`) : ''),
+  };
 }
 
 /** Runs the scripts of a domain's disks. Returns what libxl says of those that failed. */
 export async function runScripts(root, domain, action, limit_ms) {
   const disks = domain.disks.filter(hasScript);
   const said = await Promise.all(disks.map((disk) => runScript(root, domain.id, disk, action, limit_ms)));
-  return said.join('');
+  // They are added at the same time, and removed so far apart that each has its say.
+  const together = (key) => said.map((each) => each[key]).join('');
+  return action === 'add'
+    ? together('first') + together('after')
+    : said.map(({ first, after }) => first + after).join('');
 }
 
 /** Makes sure that each script has named the device that blkback is to use. */
