@@ -225,7 +225,7 @@ describe('a client that hangs up', () => {
         .logs()
         .find(({ operation, vps }) => operation === 'startVPS' && vps === 'xen41');
     await expect
-      .poll(audited, { timeout: 10_000 })
+      .poll(audited, { timeout: 90_000 })
       .toMatchObject({ vps: 'xen41', outcome: 'ok', audit: true });
     expect((await site.node.domains()).map(({ name }) => name)).toEqual(['xen41']);
     await site.node.clearFaults();

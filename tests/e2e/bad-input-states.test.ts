@@ -123,7 +123,7 @@ describe('a VPS that is being installed', () => {
     expect(messages.filter((message) => message === 'OK, started mkos.')).toHaveLength(1);
     expect(messages.filter((message) => message.startsWith('xen03 is busy: '))).toHaveLength(3);
     const log = () => site.legacy('getVPSInstallLog', { vpsname: VPS, numlines: 1 });
-    await expect.poll(log, { timeout: 20_000 }).toBe('installing slow\n');
+    await expect.poll(log, { timeout: 90_000 }).toBe('installing slow\n');
   });
 
   it('is left alone by everything that changes it, and says mkos', async () => {

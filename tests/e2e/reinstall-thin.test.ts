@@ -165,7 +165,7 @@ it('killed with -9 while it makes the base: the old system is as it was, and not
   await site.restart();
   expect(await site.jobEnd('xen01')).toMatchObject({ state: 'failed' });
   await expect
-    .poll(() => baseVolumes().filter((name) => name.startsWith('dtc-xen-making.')), { timeout: 20_000 })
+    .poll(() => baseVolumes().filter((name) => name.startsWith('dtc-xen-making.')), { timeout: 90_000 })
     .toEqual([]);
   has('xen01', 102);
   execFileSync('rm', [join(site.folder.path, 'wait')]);

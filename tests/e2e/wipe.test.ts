@@ -25,12 +25,12 @@ async function removeOne(): Promise<void> {
 }
 
 async function isClean(): Promise<void> {
-  await expect.poll(waiting, { timeout: 30_000 }).toEqual([]);
+  await expect.poll(waiting, { timeout: 90_000 }).toEqual([]);
   const { disk_mb } = await site.modern('getFreeSpace');
   await site.modern('setupLVMDisks', VOLUMES);
   expect(readFileSync(volume('xen01')).includes(SECRET)).toBe(false);
   await site.modern('killVPS', { vpsname: 'xen01', imagetype: 'lvm' });
-  await expect.poll(waiting, { timeout: 30_000 }).toEqual([]);
+  await expect.poll(waiting, { timeout: 90_000 }).toEqual([]);
   expect(await site.modern('getFreeSpace')).toMatchObject({ disk_mb });
 }
 

@@ -139,7 +139,7 @@ it('ends the processes of its guests when it is cleaned up, its folder goes, or 
     const pid = xl?.real_pid;
     expect(isThere(pid)).toBe(true);
     end();
-    await expect.poll(() => isThere(pid), { timeout: 30_000 }).toBe(false);
+    await expect.poll(() => isThere(pid), { timeout: 90_000 }).toBe(false);
   }
 });
 

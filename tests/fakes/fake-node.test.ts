@@ -105,7 +105,7 @@ it('knows who holds a volume open: a guest, a loop device, a mount', async () =>
     await system('umount', mount_point);
   }
   // The loop device goes when the last mount namespace of the machine that copied the mount has gone, too.
-  await expect.poll(() => deviceOpen('xen01'), { timeout: 10_000 }).toBe('');
+  await expect.poll(() => deviceOpen('xen01'), { timeout: 90_000 }).toBe('');
   expect(await xl('create', config)).toMatchObject({ exit: 0 });
   expect(await deviceOpen('xen01')).toBe('open');
   expect(await deviceOpen('xen01swap')).toBe('open');

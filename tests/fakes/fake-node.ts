@@ -18,7 +18,7 @@ import { DONE_XENDOMAINS, hostOf, killProcesses, writeBootId } from './fake-host
 import { EXTENT, type GroupTrouble, lvmUuid, troubleGroup } from './lib/lvm-volumes.mjs';
 import { type FakeDomain, replaceFile, type World, withLock, withState } from './lib/store.mjs';
 import { cpuSeconds, shutOff, stateLetters, TIMING, type Timing } from './lib/world.mjs';
-import { makeSign, startOf } from './lib/xl-process.mjs';
+import { makeSign } from './lib/xl-process.mjs';
 
 const LIB = resolve(import.meta.dirname, 'lib');
 const PROGRAMS = [
@@ -306,8 +306,8 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
       const xl = await withState(root, (state) => state.xls[pid ?? 0]);
       if (!xl) throw new Error(`xl has no process for ${vps}.`);
       process.kill(xl.real_pid, 'SIGKILL');
-      while (startOf(xl.real_pid) === xl.started) await sleep(5);
-      await withState(root, () => undefined);
+      // A process has let go of all it held when its last thread has ended: after it has become a zombie.
+      while (await withState(root, (state) => xl.pid in state.xls)) await sleep(5);
     },
     /** Takes disks away from a volume group, or the group as a whole, or gives all of them back. */
     setVolumeGroup(vg_name: string, trouble: GroupTrouble): Promise<void> {

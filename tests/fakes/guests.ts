@@ -36,14 +36,17 @@ export async function openNodeWithGuests(options: FakeNodeOptions = {}) {
     processes: () =>
       readdirSync(node.proc_dir)
         .filter((pid) => /^\d+$/.test(pid) && pid !== '1')
-        .map((pid) => {
+        .flatMap((pid) => {
           const of = (file: string) => join(node.proc_dir, pid, file);
-          return {
-            pid: Number(pid),
-            comm: readFileSync(of('comm'), 'utf8'),
-            args: readFileSync(of('cmdline'), 'utf8').split('\0').slice(0, -1),
-            log: readlinkSync(of('fd/1')),
-          };
+          try {
+            const comm = readFileSync(of('comm'), 'utf8');
+            const args = readFileSync(of('cmdline'), 'utf8').split('\0').slice(0, -1);
+            return [{ pid: Number(pid), comm, args, log: readlinkSync(of('fd/1')) }];
+          } catch (error) {
+            // One that ends while it is looked at is none.
+            if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+            throw error;
+          }
         }),
   };
 }

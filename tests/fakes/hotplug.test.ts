@@ -9,7 +9,7 @@ type House = Awaited<ReturnType<typeof openNodeWithGuests>>;
 let house: House;
 let script: string;
 
-const soon = { timeout: 30_000, interval: 10 };
+const soon = { timeout: 90_000, interval: 10 };
 const line = (path: string) =>
   `format=raw,vdev=xvda,access=w,backendtype=phy,script=${script},target=${path}`;
 const notes = () => {

@@ -9,7 +9,7 @@ type House = Awaited<ReturnType<typeof openNodeWithGuests>>;
 let house: House;
 let config: string;
 
-const soon = { timeout: 30_000, interval: 10 };
+const soon = { timeout: 90_000, interval: 10 };
 const isRunning = (name: string) => expect.poll(() => house.state(name), soon).toMatch(/^[r-][b-]----$/);
 
 vi.setConfig({ testTimeout: 120_000 });

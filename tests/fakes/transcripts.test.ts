@@ -95,7 +95,7 @@ const lvcreate = async (name: string, size: string) =>
   });
 const state = async (name: string) => (await node.domains()).find((domain) => domain.name === name)?.state;
 const until = (name: string, letters: string | undefined) =>
-  expect.poll(() => state(name), { timeout: 10_000, interval: 20 }).toBe(letters);
+  expect.poll(() => state(name), { timeout: 90_000, interval: 20 }).toBe(letters);
 const BUSY = { boot_ms: 600_000 };
 const IDLE = { boot_ms: 0 };
 
