@@ -43,8 +43,15 @@ export function makesGuest(args: readonly string[], { name }: VpsId): boolean {
     .some((arg) => [name, `.${name}.restoring`].includes(basename(arg).replace(/\.(cfg|conf|save)$/, '')));
 }
 
-/** Makes what tells of a guest's {@link GuestPresence}: asked anew at every call. */
-export function createGuestPresence(options: PresenceOptions): (vps: VpsId) => Promise<GuestPresence> {
+/** What there is of guests, asked anew at every call. */
+export interface GuestPresences {
+  of(vps: VpsId): Promise<GuestPresence>;
+  /** xl's process for the VPS's guest, if one lives. */
+  process(vps: VpsId): Promise<number | undefined>;
+}
+
+/** Makes {@link GuestPresences}. */
+export function createGuestPresence(options: PresenceOptions): GuestPresences {
   const { runner, config, saved, find, holdsXendomains = () => false } = options;
 
   async function holdsLog(pid: string, vps: VpsId): Promise<boolean> {
@@ -84,7 +91,7 @@ export function createGuestPresence(options: PresenceOptions): (vps: VpsId) => P
     return IN_MOTION.includes(state) || (queued && !holdsXendomains());
   }
 
-  return async (vps) => {
+  async function of(vps: VpsId): Promise<GuestPresence> {
     // In this order: what makes a domain lives before Xen lists one, and what Xen listed a moment ago is no longer saved.
     const domain = await find(vps);
     if (domain) return { kind: 'domain', domain };
@@ -95,5 +102,6 @@ export function createGuestPresence(options: PresenceOptions): (vps: VpsId) => P
     const starts_by_itself = await unlessMissing(lstat(join(config.xen_dir, 'auto', vps.name)), undefined);
     if (starts_by_itself && (await xendomainsPending())) return { kind: 'awaited' };
     return { kind: 'stopped' };
-  };
+  }
+  return { of, process };
 }

@@ -84,7 +84,7 @@ export function createXl({
     return (await list()).find(({ name }) => name === wanted);
   };
   const saved = createSavedGuests(config);
-  const presence = createGuestPresence({
+  const guests = createGuestPresence({
     ...{ runner, config, saved, find },
     ...(holdsXendomains && { holdsXendomains }),
   });
@@ -146,8 +146,9 @@ export function createXl({
       const domain = await find(vps);
       const now = performance.now();
       if (!domain) {
-        // Between the two domains of a reboot there is none for a moment.
-        if (!reboots || now - seen_last >= settle_ms) return;
+        // Between the two domains of a reboot there is none for some seconds; xl's process lives on, or has ended where it is off.
+        const may_return = (await guests.process(vps)) !== undefined && now - started < wait_ms;
+        if (!may_return && (!reboots || now - seen_last >= settle_ms)) return;
         await sleep(poll_ms);
         continue;
       }
@@ -185,7 +186,7 @@ export function createXl({
   return {
     list,
     find,
-    presence,
+    presence: guests.of,
     ...createXlSaved({
       ...{ saved, find, destroy_timeout_ms, restore_timeout_ms: create_timeout_ms },
       change,

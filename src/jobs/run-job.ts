@@ -187,7 +187,8 @@ export async function runJob(path: string, job: JobProcess): Promise<JobStatus> 
   }
   if (problem) {
     message = failure(progress.status, problem.thrown, job.signal.aborted);
-    if (!(problem.thrown instanceof AgentError)) job.onDefect(problem.thrown);
+    const is_told = problem.thrown instanceof AgentError || problem.thrown === job.signal.reason;
+    if (!is_told) job.onDefect(problem.thrown);
   }
   header(message);
   await progress.end(problem ? 'failed' : 'succeeded', message);

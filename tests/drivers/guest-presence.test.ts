@@ -53,7 +53,7 @@ function presence(holdsXendomains = () => false) {
     find: async () => domain,
     holdsXendomains,
   });
-  return look(xen01);
+  return look.of(xen01);
 }
 
 describe('a guest', () => {

@@ -71,6 +71,7 @@ export function createSystems(options: SystemsOptions): Systems {
 
   async function dropUnfinished(vps: VpsId, { type, store }: NamesRecord): Promise<string> {
     await requireStore(disks[type], vps, store);
+    await disks[type].mendNames(vps);
     const { current, new: fresh } = await disks[type].roots(vps);
     if (current) await disks[type].removeRoot(vps, 'new');
     await records.names.remove(vps);
