@@ -213,7 +213,8 @@ export function createXl({
       const before = domainPhase(domain);
       if (before === 'running' || before === 'paused' || before === 'building') {
         const { failure, there } = await change(vps, 'shutdown', [domainName(vps)], shutdown_timeout_ms);
-        if (failure && there && domainPhase(there) === before) throw failure;
+        // Another domain is the guest after a reboot of its own, not one that did not answer.
+        if (failure && there?.domid === domain.domid && domainPhase(there) === before) throw failure;
       }
       await waitUntilGone(vps, domain, wait_ms, (phase) =>
         phase === 'crashed' || phase === 'preserved'

@@ -107,9 +107,7 @@ describe('a guest that goes wrong', () => {
       .poll(() => node.fake.calls(), { timeout: 10_000 })
       .toContainEqual(expect.arrayContaining(['xl', 'shutdown']));
     await node.fake.end('xen91', 'reboot');
-    expect(await shutdown).toMatch(
-      /started again as domain|Xen knew no such domain|Xen has xen91 as domain 2,/,
-    );
+    expect(await shutdown).toMatch(/started again as domain|Xen knew no such domain/);
   });
 
   it('cannot be seen, since xl answers nonsense: nothing is taken for stopped', async () => {
