@@ -276,6 +276,7 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
   const tidy = async () => {
     await keeper.tidy();
     await tidyBases().catch(warn('volumes of bases cannot be looked after now'));
+    log.debug('tidied');
     void wiper.run();
   };
   const tidying = createSchedule(HOURLY, tidy, log);

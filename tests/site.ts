@@ -130,8 +130,9 @@ export async function startSite(
       const texts = Object.fromEntries(Object.entries(params).map(([name, value]) => [name, String(value)]));
       return client.call(operation, texts);
     },
-    /** Everything that a call could change, but locks, logs and samples. */
+    /** Everything that a call could change, but locks, logs and samples; what the daemon does at its start is over then. */
     async snapshot() {
+      while (!daemon.logs().some(({ msg }) => msg === 'tidied')) await sleep(50);
       const skip = /^(run\/|state\/perfdata|node\/state\/|node\/proc|node\/sys|go$)/;
       const domains = (await node.domains()).map(({ name, id }) => ({ name, id }));
       return { files: hashTree(folder.path, skip), domains };

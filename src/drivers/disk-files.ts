@@ -1,4 +1,16 @@
-import { link, lstat, open, readdir, readlink, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { syncFolder, temporaryName } from '../core/atomic-file.ts';
@@ -159,7 +171,8 @@ export function createDiskFiles({
     },
 
     async create(vps, { root_mb, swap_mb }) {
-      await stores.claimFolder('vbd', folder);
+      await requireThere();
+      await mkdir(folder, { recursive: true, mode: 0o711 });
       const { root, swap } = names(vps);
       const missing: { name: string; size_mb: number }[] = [];
       if (!(await exists(root))) missing.push({ name: root, size_mb: root_mb });
@@ -172,6 +185,7 @@ export function createDiskFiles({
           `${vps.name}: its disks need ${needed_mb} MB, and ${folder} has ${free_mb} MB free.`,
         );
       }
+      await stores.claimFolder('vbd', folder);
       const published: string[] = [];
       try {
         for (const { name, size_mb } of missing) await reserve(name, size_mb * MIB);

@@ -11,7 +11,7 @@ import type {
   Finished,
   Runner,
 } from '../core/runner.ts';
-import { couldNotRun, keepingLocks, type Started } from './keeping-locks.ts';
+import { keepingLocks, type Started } from './keeping-locks.ts';
 import { killFollowers, killGroup } from './process-group.ts';
 
 export type { Command, Companion, CompanionCommand, Finished, Runner } from '../core/runner.ts';
@@ -109,15 +109,13 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
   const pathOf = ({ env }: Pick<Command, 'env'>) => env?.['PATH'] ?? path;
 
   /** How a program of its own session ends; one that ends early breaks the pipe to it, which its end tells, too. */
-  async function endOf(child: Child, command: CompanionCommand, started: Started): Promise<CompanionEnd> {
+  async function endOf(child: Child, command: CompanionCommand): Promise<CompanionEnd> {
     const began = performance.now();
     const stderr = new Capture(COMPANION_CAP_BYTES);
     child.stderr?.on('data', (chunk: Buffer) => stderr.add(chunk));
     child.stdin?.on('error', () => undefined);
     await child;
-    const is_missing =
-      child.pid === undefined || couldNotRun(started, command.program, pathOf(command), child.exitCode);
-    const exit = is_missing ? 'not started' : (child.signalCode ?? child.exitCode ?? 'lost');
+    const exit = child.pid === undefined ? 'not started' : (child.signalCode ?? child.exitCode ?? 'lost');
     onFinished?.({ label: command.label, exit_code: exit, ms: Math.round(performance.now() - began) });
     return { exit, last_words: lastWords({ stdout: '', stderr: stderr.text() }) };
   }
@@ -146,15 +144,15 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
       child.unref();
     }
     child.stdout?.resume();
-    const ended = endOf(child, command, started);
+    const ended = endOf(child, command);
     return { ended, close: async (grace_ms) => void (await close(child, started, ended, grace_ms)) };
   }
 
   function converse(command: Parameters<Runner['converse']>[0]): Dialogue {
-    const started = keepingLocks(command);
+    const started = keepingLocks(command, pathOf(command));
     const options = { ...inOwnSession(command), stdio: stdioOf('pipe', started) };
     const child = execa(started.program, [...started.args], options);
-    const ended = endOf(child, command, started);
+    const ended = endOf(child, command);
     const { stdin: input, stdout: output } = child;
     return { input, output, close: (grace_ms) => close(child, started, ended, grace_ms) };
   }
@@ -167,7 +165,7 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
     if (command.signal?.aborted) {
       throw new AgentError('program_timeout', `${command.label} was not started: its caller has given up.`);
     }
-    const started = keepingLocks(command);
+    const started = keepingLocks(command, pathOf(command));
     const options: Options = {
       ...inOwnSession(command),
       stdio: stdioOf(command.input === undefined ? 'ignore' : 'pipe', started),
@@ -221,7 +219,7 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
         killed_by === 'timeout' ? `did not end within ${command.timeout_ms / 1000} s` : 'was cancelled';
       throw new AgentError('program_timeout', `${command.label} ${why} and was killed.`, { log });
     }
-    if (child.pid === undefined || couldNotRun(started, command.program, pathOf(command), code)) {
+    if (child.pid === undefined) {
       throw new AgentError(
         'program_missing',
         `${command.label} cannot be run: ${command.program} is not installed, or not to be executed.`,

@@ -6,6 +6,7 @@ import { connect } from 'node:tls';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { GuestReading } from '../../src/core/ports.ts';
+import { STORE_MARK } from '../../src/core/store-mark.ts';
 import { createSamples } from '../../src/stats/samples.ts';
 import { readCa } from '../daemon.ts';
 import { legacyEnvelope } from '../legacy-client.ts';
@@ -219,7 +220,8 @@ describe('samples', () => {
   it('come again where the connection was cut before the answer was through, and then are gone', async () => {
     await site.daemon().stop();
     // What was sampled at a full minute of the tests before.
-    rmSync(join(site.folder.path, 'state/perfdata'), { recursive: true, force: true });
+    const spool = join(site.folder.path, 'state/perfdata');
+    for (const name of readdirSync(spool)) if (name !== STORE_MARK) rmSync(join(spool, name));
     await fillSpool();
     await site.restart();
     const files = () => readdirSync(join(site.folder.path, 'state/perfdata')).length;

@@ -40,8 +40,8 @@ export class NodeLife {
     engine.at(engine.now + 700, undefined, xendomains);
   }
 
-  #xendomains(work: (by: Program) => Work): void {
-    const program = new Program({ argv: ['/usr/lib/xen-4.20/bin/xendomains'] });
+  #xendomains(work: (by: Program) => Work, onEnd: () => void = () => undefined): void {
+    const program = new Program({ argv: ['/usr/lib/xen-4.20/bin/xendomains'], onEnd });
     program.begin(work(program));
   }
 
@@ -97,7 +97,9 @@ export class NodeLife {
       if (handler) machine.engine.as(process, handler);
       else machine.kill(process);
     }
-    this.#xendomains((by) => stopXendomains(by, finish));
+    // The node goes down whether it could save them or was killed itself.
+    const goDown = () => machine.engine.at(machine.engine.now + 35_000, undefined, finish);
+    this.#xendomains(stopXendomains, goDown);
   }
 
   happens(event: EventName, vps: string): void {
@@ -232,12 +234,10 @@ function* startAll(by: Program): Work {
   return { exit: 0 };
 }
 
-function* stopXendomains(by: Program, finish: () => void): Work {
+function* stopXendomains(by: Program): Work {
   yield 300;
   for (const { spec } of [...machine.xen.domains]) {
     yield* xl(by, ['save', spec.name, `${AT.saved}/${spec.name}`]);
   }
-  yield 35_000;
-  machine.engine.at(machine.engine.now, undefined, finish);
   return { exit: 0 };
 }
