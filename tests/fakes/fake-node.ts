@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { answersSocket } from './answers.ts';
 import { DONE_XENDOMAINS, hostOf, killProcesses, writeBootId } from './fake-host.ts';
 import { EXTENT, type GroupTrouble, lvmUuid, troubleGroup } from './lib/lvm-volumes.mjs';
 import { type FakeDomain, replaceFile, type World, withLock, withState } from './lib/store.mjs';
@@ -91,10 +92,20 @@ export interface DomainView {
   readonly cpu_seconds: number;
 }
 
-const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
+/** A word of Perl's. */
+const quoted = (text: string) => `'${text.replaceAll(/['\\]/g, (c) => `\\${c}`)}'`;
 
-function writeProgram(path: string, lines: readonly string[]): void {
-  writeFileSync(path, `#!/bin/sh\n${lines.join('\n')}\n`);
+function writeFake(root: string, path: string, fake: readonly string[], real?: string): void {
+  const run = [process.execPath, join(LIB, 'run.mjs')];
+  const lines = [
+    '#!/usr/bin/perl',
+    `our ($root, $server) = (${[root, answersSocket()].map(quoted).join(', ')});`,
+    `our @run = (${run.map(quoted).join(', ')});`,
+    `our @fake = (${fake.map(quoted).join(', ')});`,
+    `our $real = ${real === undefined ? 'undef' : quoted(real)};`,
+    `require ${quoted(join(LIB, 'ask.pl'))};`,
+  ];
+  writeFileSync(path, `${lines.join('\n')}\n`);
   chmodSync(path, 0o755);
 }
 
@@ -105,26 +116,15 @@ const systemProgram = (program: string) =>
 
 function installPrograms(root: string, interpose: readonly string[]): void {
   const bin = join(root, 'bin');
-  const call = `${quoted(process.execPath)} ${quoted(join(LIB, 'run.mjs'))}`;
-  const environment = `FAKE_XEN_DIR=${quoted(root)}; export FAKE_XEN_DIR`;
   mkdirSync(bin, { recursive: true });
-  for (const program of PROGRAMS) {
-    writeProgram(join(bin, program), [environment, `exec ${call} ${program} "$@"`]);
-  }
+  for (const program of PROGRAMS) writeFake(root, join(bin, program), [program]);
   const scripts = join(root, 'scripts');
   mkdirSync(scripts, { recursive: true });
-  writeProgram(join(scripts, 'block'), [environment, `exec ${call} block "$@"`]);
+  writeFake(root, join(scripts, 'block'), ['block']);
   for (const program of interpose) {
     const real = systemProgram(program);
     if (!real) throw new Error(`${program} is not installed: no faults can be put before it.`);
-    writeProgram(join(bin, program), [
-      environment,
-      `${call} --only-faults ${quoted(program)} "$@"`,
-      'code=$?',
-      '[ "$code" -eq 99 ] || exit "$code"',
-      'unset FAKE_XEN_DIR',
-      `exec ${quoted(real)} "$@"`,
-    ]);
+    writeFake(root, join(bin, program), ['--only-faults', program], real);
   }
 }
 
@@ -172,7 +172,7 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
   if (!existsSync(join(root, 'state/world.json'))) layOut(root, options);
   installPrograms(root, options.interpose ?? []);
   // What xl leaves for a guest ends with this process, too, where it never comes to take the node away.
-  const owner = makeSign(join(root, 'state/owner'));
+  let owner: number | undefined = makeSign(join(root, 'state/owner'));
   await withState(root, () => undefined);
   const bin = join(root, 'bin');
   const faults: Fault[] = [];
@@ -331,7 +331,8 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
     cleanup(): void {
       const world = join(root, 'state/world.json');
       if (existsSync(world)) killProcesses(JSON.parse(readFileSync(world, 'utf8')) as World);
-      closeSync(owner);
+      if (owner !== undefined) closeSync(owner);
+      owner = undefined;
       rmSync(root, { recursive: true, force: true });
     },
   };

@@ -13,13 +13,26 @@ export function matches(match, argv) {
   return at === words.length && (words.length === 0 || words[0] === argv[0]);
 }
 
+const note = (root, argv) => appendFileSync(statePath(root, 'calls.log'), `${JSON.stringify(argv)}\n`);
+const faultsPath = (root) => statePath(root, 'faults.json');
+const faultFor = (faults, argv) => faults.find((each) => matches(each.match, argv) && each.times !== 0);
+
+/** Notes the call where no fault fits it; false where one does, which is left for who takes it. */
+export function noteUnlessFaulty(root, argv) {
+  return withLock(root, () => {
+    if (faultFor(readJson(faultsPath(root), []), argv)) return false;
+    note(root, argv);
+    return true;
+  });
+}
+
 /** Notes the call, and takes the first fault that fits it (each `times` times, or always). */
 export function takeFault(root, argv) {
   return withLock(root, () => {
-    appendFileSync(statePath(root, 'calls.log'), `${JSON.stringify(argv)}\n`);
-    const path = statePath(root, 'faults.json');
+    note(root, argv);
+    const path = faultsPath(root);
     const faults = readJson(path, []);
-    const fault = faults.find((each) => matches(each.match, argv) && each.times !== 0);
+    const fault = faultFor(faults, argv);
     if (fault?.times > 0) {
       fault.times -= 1;
       replaceFile(path, JSON.stringify(faults));

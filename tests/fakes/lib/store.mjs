@@ -1,4 +1,5 @@
 // Where the fakes keep their world: one JSON file, one lock, whole-file replacement.
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -86,5 +87,22 @@ function writeAll(fd, text) {
   }
 }
 
-export const out = (text) => writeAll(1, text);
-export const err = (text) => writeAll(2, text);
+const captured = new AsyncLocalStorage();
+
+export const out = (text) => {
+  const into = captured.getStore();
+  if (into) into.stdout += text;
+  else writeAll(1, text);
+};
+export const err = (text) => {
+  const into = captured.getStore();
+  if (into) into.stderr += text;
+  else writeAll(2, text);
+};
+
+/** Runs `work`, and keeps what it says. */
+export async function capture(work) {
+  const into = { stdout: '', stderr: '' };
+  const result = await captured.run(into, work);
+  return { result, ...into };
+}
