@@ -19,6 +19,7 @@ export class NodeLife {
   starts_failed: unknown[] = [];
   /** Whether the node goes down: nobody starts anything then. */
   #is_ending = false;
+  #of_xendomains: Program | undefined;
   constructor(settings: Settings) {
     this.settings = settings;
   }
@@ -29,7 +30,7 @@ export class NodeLife {
     const { engine, boot } = machine;
     engine.at(engine.now + 500, undefined, () => this.startAgent());
     const xendomains = () => {
-      if (machine.boot !== boot) return;
+      if (machine.boot !== boot || this.#is_ending) return;
       const is_up = this.daemon?.end !== undefined;
       if (!is_up && machine.uptime_ms() < 180_000) {
         engine.at(engine.now + 500, undefined, xendomains);
@@ -42,6 +43,7 @@ export class NodeLife {
 
   #xendomains(work: (by: Program) => Work, onEnd: () => void = () => undefined): void {
     const program = new Program({ argv: ['/usr/lib/xen-4.20/bin/xendomains'], onEnd });
+    this.#of_xendomains = program;
     program.begin(work(program));
   }
 
@@ -80,10 +82,14 @@ export class NodeLife {
     this.boot();
   }
 
-  /** An orderly reboot: jobs and the agent end, xendomains saves all guests. */
+  /**
+   * An orderly reboot: jobs and the agent end, xendomains saves all guests. One that is still starting them is killed with all its xl,
+   * and saves none: systemd stops a oneshot that has not started so (systemd.service(5), ExecStop=).
+   */
   restart(): void {
     if (this.#is_ending) return;
     this.#is_ending = true;
+    const was_up = machine.xendomains === 'done';
     machine.xendomains = 'saving';
     const { boot } = machine;
     const finish = () => {
@@ -99,7 +105,13 @@ export class NodeLife {
     }
     // The node goes down whether it could save them or was killed itself.
     const goDown = () => machine.engine.at(machine.engine.now + 35_000, undefined, finish);
-    this.#xendomains(stopXendomains, goDown);
+    if (was_up) {
+      this.#xendomains(stopXendomains, goDown);
+      return;
+    }
+    for (const program of [...machine.programs.values()]) if (program.by_xendomains) program.kill();
+    this.#of_xendomains?.kill();
+    goDown();
   }
 
   happens(event: EventName, vps: string): void {
@@ -211,7 +223,7 @@ function* startXendomains(by: Program): Work {
   try {
     return yield* startAll(by);
   } finally {
-    machine.xendomains = 'done';
+    if (machine.xendomains === 'starting') machine.xendomains = 'done';
   }
 }
 

@@ -10,28 +10,33 @@ import type { Result, Wanted } from './simulate.ts';
 
 const run = promisify(execFile);
 
-/** Tells stories of the product, or of a mutant of it, in so many processes at once. */
+/** Tells stories of the product, or of a mutant of it, in so many processes at once; the first broken promise ends all of them. */
 export async function tellStories(wanted: Wanted, processes: number, mutant?: Mutant): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'simulator-'));
   try {
     const file = join(folder, 'simulator.mjs');
     await bundle(file, mutant);
+    const enough = new AbortController();
     const results = await Promise.all(
-      Array.from({ length: processes }, async (_, i) => {
+      Array.from({ length: processes }, async (_, i): Promise<Result | undefined> => {
         const share = {
           ...wanted,
           runs: Math.ceil(wanted.runs / processes),
           seed: (wanted.seed + i * 104729) % 0x7fffffff,
         };
-        const { stdout } = await run(
-          process.execPath,
-          ['--max-semi-space-size=32', file, JSON.stringify(share)],
-          { maxBuffer: 1 << 26 },
-        );
-        return JSON.parse(stdout) as Result;
+        const args = ['--max-semi-space-size=32', file, JSON.stringify(share)];
+        try {
+          const { stdout } = await run(process.execPath, args, { maxBuffer: 1 << 26, signal: enough.signal });
+          const result = JSON.parse(stdout) as Result;
+          if (result.broken) enough.abort();
+          return result;
+        } catch (error) {
+          if ((error as Error).name === 'AbortError') return undefined;
+          throw error;
+        }
       }),
     );
-    return sum(results);
+    return sum(results.filter((result) => result !== undefined));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
