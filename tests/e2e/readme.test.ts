@@ -48,10 +48,11 @@ const scripts = documents.flatMap((document) => {
   return found ? [{ path: document.path, ...found }] : [];
 });
 
-/** What the house cannot have as the defaults say: device nodes of volumes in /dev, a kernel for guests. */
+/** What the house cannot have as the defaults say: device nodes of volumes in /dev and /sys, a kernel for guests. */
 const configuration = (node: FakeNode, modules: string) =>
   Object.entries({
     dev_dir: node.dev_dir,
+    sys_dir: node.sys_dir,
     KERNELPATH: node.kernel,
     INITRDPATH: node.initrd,
     KERNEL_RELEASE: '6.1.0-test',
