@@ -221,10 +221,13 @@ export class Console {
   /** Runs a command in the guest, logged in; what it prints. Throws where it fails. */
   async run(command: string, limit_s = 120): Promise<string> {
     this.#seen = '';
-    this.type(`{ ${command}; } 2>&1; echo "<<$?>>"`);
-    const [, printed = '', code] = await this.read(/([\s\S]*?)<<(\d+)>>/, limit_s);
+    const typed = `{ ${command}; } 2>&1; echo "<<$?>>"`;
+    this.type(typed);
+    const [, shown = '', code] = await this.read(/([\s\S]*?)<<(\d+)>>/, limit_s);
+    // A guest whose terminal has not been told otherwise shows what is typed.
+    const printed = shown.replace(typed, '').trim();
     if (code !== '0') throw new Error(`in the guest: ${command}: ${printed}`);
-    return printed.trim();
+    return printed;
   }
 
   close(): void {
