@@ -31,6 +31,9 @@ export interface XlOptions extends Pick<PresenceOptions, 'holdsXendomains'> {
   readonly settle_ms?: number;
 }
 
+/** A guest that comes back so often is started by somebody, not by its own reboot. */
+const MAX_DESTROYED = 3;
+
 /** Says what Xen has of the VPS now, as the end of a sentence. */
 function whatIsThere(vps: VpsId, domain: Domain | undefined): string {
   if (!domain) return `Xen has no domain ${vps.name} now`;
@@ -128,38 +131,33 @@ export function createXl({
   }
 
   /**
-   * Waits until the domain is gone. A reboot gives a new id: then it came back. `stays` names what is wrong with a phase
-   * that the domain has stayed in for `settle_ms`; a domain passes through any of them on its way down.
+   * Waits until the domain is gone. A reboot gives a new id: then it came back, and is what is returned. `stays` names what is
+   * wrong with a phase that the domain has stayed in for `settle_ms`; a domain passes through any of them on its way down.
    */
   async function waitUntilGone(
     vps: VpsId,
     before: Domain,
     wait_ms: number,
     stays: (phase: DomainPhase) => AgentError | undefined,
-  ): Promise<void> {
+  ): Promise<Domain | undefined> {
     const started = performance.now();
     let phase: DomainPhase | undefined;
     let phase_since = started;
     let seen_last = started;
-    let reboots = false;
+    let reboots = before.state[4] === 'r';
     for (;;) {
       const domain = await find(vps);
       const now = performance.now();
       if (!domain) {
         // Between the two domains of a reboot there is none for some seconds; xl's process lives on, or has ended where it is off.
         const may_return = (await guests.process(vps)) !== undefined && now - started < wait_ms;
-        if (!may_return && (!reboots || now - seen_last >= settle_ms)) return;
+        if (!may_return && (!reboots || now - seen_last >= settle_ms)) return undefined;
         await sleep(poll_ms);
         continue;
       }
       seen_last = now;
       reboots = domain.state[4] === 'r';
-      if (domain.domid !== before.domid) {
-        throw new AgentError(
-          'program_failed',
-          `${vps.name} went down and was started again as domain ${domain.domid}; see who did, or its on_poweroff.`,
-        );
-      }
+      if (domain.domid !== before.domid) return domain;
       if (phase !== domainPhase(domain)) {
         phase = domainPhase(domain);
         phase_since = now;
@@ -175,6 +173,25 @@ export function createXl({
       }
       await sleep(Math.min(poll_ms, left_ms));
     }
+  }
+
+  const cameBack = (vps: VpsId, { domid }: Domain) =>
+    new AgentError(
+      'program_failed',
+      `${vps.name} went down and was started again as domain ${domid}; see who did, or its on_poweroff.`,
+    );
+
+  /** Destroys one domain, and waits until it is gone. Returns the one that came in its place. */
+  async function destroyDomain(vps: VpsId, domain: Domain, wait_ms: number): Promise<Domain | undefined> {
+    const destroy = () => change(vps, 'destroy', [domainName(vps)], destroy_timeout_ms);
+    const first = await destroy();
+    // One that was killed leaves the domain paused, with some of its devices gone: a second one ends it.
+    const hung = first.failure?.code === 'program_timeout' && first.there?.domid === domain.domid;
+    const { failure } = hung ? await destroy() : first;
+    // A destroy while Xen tears the domain down already fails, though the domain goes (transcript 209).
+    return waitUntilGone(vps, domain, wait_ms, (phase) =>
+      phase === 'stopping' || phase === 'paused' ? undefined : failure,
+    );
   }
 
   async function requireDomain(vps: VpsId): Promise<Domain> {
@@ -216,7 +233,7 @@ export function createXl({
         // Another domain is the guest after a reboot of its own, not one that did not answer.
         if (failure && there?.domid === domain.domid && domainPhase(there) === before) throw failure;
       }
-      await waitUntilGone(vps, domain, wait_ms, (phase) =>
+      const back = await waitUntilGone(vps, domain, wait_ms, (phase) =>
         phase === 'crashed' || phase === 'preserved'
           ? new AgentError(
               'program_failed',
@@ -224,19 +241,15 @@ export function createXl({
             )
           : undefined,
       );
+      if (back) throw cameBack(vps, back);
     },
 
     async destroy(vps, wait_ms) {
-      const domain = await requireDomain(vps);
-      const destroy = () => change(vps, 'destroy', [domainName(vps)], destroy_timeout_ms);
-      const first = await destroy();
-      // One that was killed leaves the domain paused, with some of its devices gone: a second one ends it.
-      const hung = first.failure?.code === 'program_timeout' && first.there?.domid === domain.domid;
-      const { failure } = hung ? await destroy() : first;
-      // A destroy while Xen tears the domain down already fails, though the domain goes (transcript 209).
-      await waitUntilGone(vps, domain, wait_ms, (phase) =>
-        phase === 'stopping' || phase === 'paused' ? undefined : failure,
-      );
+      let domain: Domain | undefined = await requireDomain(vps);
+      // Xen has no domain between the two of a reboot: one that the guest was in when it was destroyed still comes to its end.
+      for (let times = 0; domain && times < MAX_DESTROYED; times += 1)
+        domain = await destroyDomain(vps, domain, wait_ms);
+      if (domain) throw cameBack(vps, domain);
     },
 
     async freeMemory_mib() {

@@ -146,6 +146,17 @@ describe('xl destroy', () => {
     expect(asked()).toEqual(['list', 'destroy xen01', 'list', 'destroy xen01', 'list']);
   });
 
+  it('goes on with the domain of a reboot that the guest was in, and tells one that comes back again and again', async () => {
+    const once = scriptedXl([row(2, '--psr-'), '', row(3, '--p---', 0), row(3, '-b----'), '']);
+    await once.xl.destroy(xen01, 5_000);
+    expect(once.asked().filter((word) => word === 'destroy xen01')).toHaveLength(2);
+    const ever = scriptedXl([2, 3, 4, 5, 6, 7].map((domid) => row(domid, '-b----')));
+    await expect(ever.xl.destroy(xen01, 5_000)).rejects.toMatchObject({
+      message: expect.stringContaining('was started again as domain'),
+    });
+    expect(ever.asked().filter((word) => word === 'destroy xen01').length).toBeLessThan(6);
+  });
+
   it('tells a failure where the domain shows no sign of going', async () => {
     const { xl } = scriptedXl([row(2, '-b----')], 'echo "libxl: error: libxl.c:1:f: no" >&2; exit 1');
     await expect(xl.destroy(xen01, 5_000)).rejects.toMatchObject({
