@@ -22,11 +22,11 @@ const REINSTALLS = 5;
 const FIRST_MB = 128;
 
 /**
- * `xl create`, again and again; while the guest runs, what its disks are called is noted: the back end knows them by number, the
+ * `xl create`, again and again, with pauses in which a reinstall can begin; while the guest runs, what its disks are called is noted: the back end knows them by number, the
  * device mapper by name. Not all of them are seen where the guest ends first.
  */
 const STARTER = `while [ ! -e /run/starter.stop ]; do
-  sleep "$((RANDOM % 5)).$((RANDOM % 10))"
+  sleep "$((RANDOM % 40)).$((RANDOM % 10))"
   if xl create -q /etc/xen/${vpsname} 2>/run/starter.error; then
     echo started >>/run/starter.told
     id=$(xl domid ${vpsname})
