@@ -6,9 +6,11 @@
  *     ^              |    it is restored, but does not run    |  nothing is behind it any more: the guest may have run
  *     +--------------+ nobody restores it any more            +--> (none)
  *
- * Old memory on a disk that has changed since is a file system's end. So a name that says "saved" goes before the guest runs.
+ * Old memory on a disk that has changed since is a file system's end. So a name that says "saved" goes before the guest runs. Others
+ * start guests without asking, xendomains among them after a restore that failed: xl makes a log for each domain that it has started,
+ * and memory that is older than the guest's is nothing to go on from.
  */
-import { lstat, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { lstat, readdir, readFile, rename, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { syncFolder } from '../core/atomic-file.ts';
@@ -25,8 +27,10 @@ export type SavedStage = 'saved' | 'restoring' | 'resuming';
 
 /** The files of guests' saved memory. */
 export interface SavedGuests {
-  /** The memory that a guest goes on from, if there is any. */
+  /** The memory that a guest goes on from, if there is any; none that is left behind. */
   find(vps: VpsId): Promise<{ readonly path: string; readonly stage: SavedStage } | undefined>;
+  /** The path of saved memory that the guest was started past, if there is any. */
+  leftBehind(vps: VpsId): Promise<string | undefined>;
   /** Gives it the name of another stage, which is on the disk when this returns. */
   move(vps: VpsId, from: SavedStage, to: SavedStage): Promise<string>;
   /** Deletes it in every stage; none is fine. */
@@ -45,24 +49,47 @@ export function saveFolder(settings: string): string {
 }
 
 /** Makes {@link SavedGuests} of xen_save_dir. */
-export function createSavedGuests({ xen_save_dir }: Pick<Config, 'xen_save_dir'>): SavedGuests {
+export function createSavedGuests({
+  xen_save_dir,
+  xen_log_dir,
+}: Pick<Config, 'xen_save_dir' | 'xen_log_dir'>): SavedGuests {
   const folder = async () =>
     xen_save_dir === '' ? saveFolder(await unlessMissing(readFile(DEFAULTS_FILE, 'utf8'), '')) : xen_save_dir;
   const nameOf = (vps: VpsId, stage: SavedStage) => (stage === 'saved' ? vps.name : `.${vps.name}.${stage}`);
   const pathOf = async (vps: VpsId, stage: SavedStage) => join(await folder(), nameOf(vps, stage));
   const isThere = async (path: string) => (await unlessMissing(lstat(path), undefined)) !== undefined;
 
+  /** When xl has last started a domain of the VPS: its log is a new file then, and begins so. */
+  async function started_ms(vps: VpsId): Promise<number> {
+    const log = join(xen_log_dir, `xl-${vps.name}.log`);
+    const there = await unlessMissing(lstat(log), undefined);
+    if (!there?.isFile()) return 0;
+    const text = await unlessMissing(readFile(log, 'latin1'), '');
+    return text.startsWith(`Waiting for domain ${vps.name} (`) ? there.birthtimeMs : 0;
+  }
+
+  async function leftBehind(vps: VpsId): Promise<string | undefined> {
+    const path = await pathOf(vps, 'saved');
+    const memory = await unlessMissing(lstat(path), undefined);
+    return memory && (await started_ms(vps)) > memory.mtimeMs ? path : undefined;
+  }
+
   return {
+    leftBehind,
+
     async find(vps) {
       for (const stage of ['saved', 'restoring', 'resuming'] as const) {
         const path = await pathOf(vps, stage);
-        if (await isThere(path)) return { path, stage };
+        if ((await isThere(path)) && (stage !== 'saved' || (await leftBehind(vps)) === undefined))
+          return { path, stage };
       }
       return undefined;
     },
 
     async move(vps, from, to) {
       const path = await pathOf(vps, to);
+      // A domain that was made of it has never run: it is as good as new.
+      if (to === 'saved') await utimes(await pathOf(vps, from), new Date(), new Date());
       await rename(await pathOf(vps, from), path);
       await syncFolder(await folder());
       return path;

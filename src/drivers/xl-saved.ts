@@ -56,10 +56,13 @@ export function createXlSaved({
     await saved.remove(vps);
   }
 
-  async function leaveBehind(vps: VpsId): Promise<string[]> {
+  async function leaveBehind(
+    vps: VpsId,
+    what = `${vps.name} runs, and beside it lay memory that was saved before`,
+  ): Promise<string[]> {
     const aside = await saved.setAside(vps);
     return [
-      `${vps.name} runs, and beside it lay memory that was saved before: restored later, it would have ruined its file systems; it is ${aside} now, and may be deleted.`,
+      `${what}: restored later, it would have ruined its file systems; it is ${aside} now, and may be deleted.`,
     ];
   }
 
@@ -109,9 +112,12 @@ export function createXlSaved({
     savedVpses: () => saved.vpses(),
 
     async tidySaved(vps) {
-      const file = await saved.find(vps);
+      const past = await saved.leftBehind(vps);
+      const file = past === undefined ? await saved.find(vps) : { path: past, stage: 'saved' };
       if (!file) return [];
       const domain = await find(vps);
+      if (past !== undefined && !domain)
+        return leaveBehind(vps, `${vps.name} was started anew after its memory was saved`);
       if (file.stage === 'restoring') return tidyRestoring(vps, file.path, domain);
       if (file.stage === 'resuming') return tidyResuming(vps, domain);
       const left = domain && domainPhase(domain) === 'running';

@@ -1,7 +1,8 @@
 // What is left of a restore that was cut off at any instant: the guest never runs while its old memory lies there.
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AgentError } from '../../src/core/errors.ts';
 import { type Domain, parseVpsId, type VpsId } from '../../src/core/vps.ts';
@@ -22,6 +23,7 @@ let fails: string | undefined;
 let dies: string | undefined;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'saved-'));
+  mkdirSync(join(folder, 'log'));
   [domain, calls, fails, dies] = [undefined, [], undefined, undefined];
 });
 afterEach(() => {
@@ -31,11 +33,14 @@ afterEach(() => {
 
 class Death extends Error {}
 const put = (name: string) => writeFileSync(join(folder, name), 'memory');
-const files = () => readdirSync(folder).sort();
+const files = () =>
+  readdirSync(folder)
+    .filter((name) => name !== 'log')
+    .sort();
 
 function make() {
   return createXlSaved({
-    saved: createSavedGuests({ xen_save_dir: folder }),
+    saved: createSavedGuests({ xen_save_dir: folder, xen_log_dir: join(folder, 'log') }),
     find: async () => domain,
     async change(_vps, command, args) {
       calls.push([command, ...args].join(' '));
@@ -133,6 +138,41 @@ it('memory that lies beside a guest that runs is set aside, after a minute; xend
   expect(existsSync(join(folder, 'xen01'))).toBe(true);
   expect(await saved.tidySaved(xen01)).toHaveLength(1);
   expect(files()).toEqual(['.xen01.left-behind']);
+});
+
+describe('memory that somebody has started the guest past, as xendomains does after a restore that failed', () => {
+  const startGuest = async () => {
+    await sleep(20);
+    rmSync(join(folder, 'log/xl-xen01.log'), { force: true });
+    writeFileSync(join(folder, 'log/xl-xen01.log'), 'Waiting for domain xen01 (domid 3) to die [pid 1200]\n');
+  };
+
+  it('is nothing to go on from: the guest may have run for a moment only, and is set aside', async () => {
+    put('xen01');
+    await startGuest();
+    await expect(make().restore(xen01)).rejects.toMatchObject({ code: 'vps_not_running' });
+    expect(calls).toEqual([]);
+    expect(await make().tidySaved(xen01)).toEqual([expect.stringMatching(/started anew.*left-behind/)]);
+    expect(files()).toEqual(['.xen01.left-behind']);
+  });
+
+  it('is what it was where the start was before it, is no start, or was one of ours that never ran', async () => {
+    await startGuest();
+    await sleep(20);
+    put('xen01');
+    expect(await make().tidySaved(xen01)).toEqual([]);
+    await sleep(20);
+    rmSync(join(folder, 'log/xl-xen01.log'));
+    writeFileSync(join(folder, 'log/xl-xen01.log'), '');
+    expect(await make().tidySaved(xen01)).toEqual([]);
+    dies = 'after restore';
+    await expect(make().restore(xen01)).rejects.toThrow(Death);
+    await startGuest();
+    [domain, dies] = [undefined, undefined];
+    expect(await make().tidySaved(xen01)).toEqual([expect.stringMatching(/is there again/)]);
+    await make().restore(xen01);
+    expect(files()).toEqual([]);
+  });
 });
 
 it('destroyVPS lets go of it in whatever stage', async () => {

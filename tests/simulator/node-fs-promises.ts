@@ -325,4 +325,9 @@ export function chmod(path: string, mode: number): Promise<void> {
 }
 
 export const chown = async (): Promise<void> => undefined;
-export const utimes = async (): Promise<void> => undefined;
+
+export function utimes(path: string, _accessed: Date, modified: Date): Promise<void> {
+  return write('utimes', path, () => {
+    get(path, 'utime').inode.mtime_ms = modified.getTime();
+  });
+}
