@@ -4,6 +4,7 @@ import {
   mkdir,
   open,
   readdir,
+  readFile,
   readlink,
   realpath,
   rename,
@@ -34,7 +35,7 @@ export function createDiskFiles({
   config,
 }: {
   runner: Runner;
-  config: Pick<Config, 'provisioning_mount_point' | 'proc_dir' | 'state_dir'>;
+  config: Pick<Config, 'provisioning_mount_point' | 'proc_dir' | 'state_dir' | 'xen_dir'>;
 }): DiskStore {
   const folder = config.provisioning_mount_point;
   const stores = createKnownStores(config);
@@ -151,6 +152,33 @@ export function createDiskFiles({
   const exists = async (name: string) =>
     (await unlessMissing(lstat(join(folder, name)), undefined)) !== undefined;
 
+  /**
+   * A folder that this agent has never used, but guests have: where none of their images is in it, its file system may not be mounted.
+   *
+   * @throws AgentError store_away
+   */
+  async function requireLikely(): Promise<void> {
+    if (await stores.isKnown('vbd')) return;
+    const guests = (await unlessMissing(readdir(config.xen_dir), [])).filter((name) =>
+      /^xen[0-9]+$/.test(name),
+    );
+    let lacking: string | undefined;
+    for (const guest of guests) {
+      const path = join(config.xen_dir, guest);
+      const text = await unlessMissing(readFile(path, 'utf8'), '');
+      for (const name of [`${guest}.img`, `${guest}.swap.img`]) {
+        if (!text.includes(join(folder, name))) continue;
+        if (await exists(name)) return;
+        lacking ??= `${name}, which ${path} names`;
+      }
+    }
+    if (lacking === undefined) return;
+    throw new AgentError(
+      'store_away',
+      `No disk is made in ${folder}: this agent has never seen the folder with disks, and ${lacking}, is not in it: is its file system mounted? See findmnt -T ${folder}. Where those disks are gone for good, remove their configurations.`,
+    );
+  }
+
   return {
     type: 'vbd',
 
@@ -172,6 +200,7 @@ export function createDiskFiles({
 
     async create(vps, { root_mb, swap_mb }) {
       await requireThere();
+      await requireLikely();
       await mkdir(folder, { recursive: true, mode: 0o711 });
       const { root, swap } = names(vps);
       const missing: { name: string; size_mb: number }[] = [];

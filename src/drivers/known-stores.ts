@@ -35,6 +35,8 @@ export interface KnownStores {
   requireFolder(kind: Exclude<StoreKind, 'lvm'>, folder: string): Promise<void>;
   /** The same; one that was never used is marked and noted now, and made where it is missing. Returns what it is known by. */
   claimFolder(kind: Exclude<StoreKind, 'lvm'>, folder: string): Promise<string>;
+  /** Whether a folder of this kind was ever used. */
+  isKnown(kind: Exclude<StoreKind, 'lvm'>): Promise<boolean>;
   /** What the volume group is that this node has had, if any: a UUID and its name then. */
   knownGroup(): Promise<{ readonly id: string; readonly at: string } | undefined>;
   /** Notes the volume group. */
@@ -124,6 +126,8 @@ export function createKnownStores({ state_dir }: Pick<Config, 'state_dir'>): Kno
       await note(kind, id, folder);
       return id;
     },
+
+    isKnown: async (kind) => (await read(kind)) !== undefined,
 
     knownGroup: () => read('lvm'),
 

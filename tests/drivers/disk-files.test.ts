@@ -23,7 +23,10 @@ const images = () => readdirSync(mount).filter((name) => name !== MARK);
 const files = (provisioning_mount_point = mount) =>
   createDiskFiles({
     runner: programs.runner,
-    config: { provisioning_mount_point, proc_dir: '/proc', state_dir: join(programs.root, 'state') },
+    config: {
+      ...{ provisioning_mount_point, proc_dir: '/proc' },
+      ...{ state_dir: join(programs.root, 'state'), xen_dir: join(programs.root, 'xen') },
+    },
   });
 
 describe('image files', () => {
@@ -49,6 +52,22 @@ describe('image files', () => {
     await files().create(xen01, { root_mb: 5, swap_mb: 2 });
     expect(readFileSync(join(mount, 'xen01.img'), 'utf8')).toBe('precious');
     expect(images().sort()).toEqual(['xen01.img', 'xen01.swap.img']);
+  });
+
+  it('are not made in a folder that was never seen where guests have theirs in it, and none is there', async () => {
+    for (const folder of [mount, join(programs.root, 'xen')]) mkdirSync(folder);
+    const config = (vps: string) =>
+      writeFileSync(join(programs.root, 'xen', vps), `disk = [ "phy:${mount}/${vps}.img,xvda,w" ]\n`);
+    config('xen02');
+    await expect(files().create(xen01, { root_mb: 1, swap_mb: 1 })).rejects.toMatchObject({
+      code: 'store_away',
+      message: expect.stringMatching(/xen02\.img, which .*xen\/xen02 names, .*findmnt -T/),
+    });
+    expect(images()).toEqual([]);
+    writeFileSync(join(mount, 'xen03.img'), '');
+    config('xen03');
+    await files().create(xen01, { root_mb: 1, swap_mb: 1 });
+    expect(images().sort()).toEqual(['xen01.img', 'xen01.swap.img', 'xen03.img']);
   });
 
   it('are removed, gone already too', async () => {
