@@ -59,19 +59,31 @@ export function createSavedGuests({
   const pathOf = async (vps: VpsId, stage: SavedStage) => join(await folder(), nameOf(vps, stage));
   const isThere = async (path: string) => (await unlessMissing(lstat(path), undefined)) !== undefined;
 
-  /** When xl has last started a domain of the VPS: its log is a new file then, and begins so. */
-  async function started_ms(vps: VpsId): Promise<number> {
+  /** xl's last start of a domain of the VPS: its log is a new file then, and begins so. */
+  async function lastStart(vps: VpsId): Promise<{ readonly id: string; readonly ms: number } | undefined> {
     const log = join(xen_log_dir, `xl-${vps.name}.log`);
     const there = await unlessMissing(lstat(log), undefined);
-    if (!there?.isFile()) return 0;
+    if (!there?.isFile()) return undefined;
     const text = await unlessMissing(readFile(log, 'latin1'), '');
-    return text.startsWith(`Waiting for domain ${vps.name} (`) ? there.birthtimeMs : 0;
+    if (!text.startsWith(`Waiting for domain ${vps.name} (`)) return undefined;
+    return { id: `${there.ino} ${there.birthtimeMs}`, ms: there.birthtimeMs };
   }
+
+  /** What the last start was when a memory was seen first: told by that and not by a clock, which may have been set since. */
+  const seen = new Map<string, { memory: string; start: string | undefined; is_past: boolean }>();
 
   async function leftBehind(vps: VpsId): Promise<string | undefined> {
     const path = await pathOf(vps, 'saved');
     const memory = await unlessMissing(lstat(path), undefined);
-    return memory && (await started_ms(vps)) > memory.mtimeMs ? path : undefined;
+    if (!memory) return undefined;
+    const start = await lastStart(vps);
+    const id = `${memory.ino} ${memory.mtimeMs}`;
+    let before = seen.get(vps.name);
+    if (before?.memory !== id) {
+      before = { memory: id, start: start?.id, is_past: (start?.ms ?? 0) > memory.mtimeMs };
+      seen.set(vps.name, before);
+    } else if (start && start.id !== before.start) before.is_past = true;
+    return before.is_past ? path : undefined;
   }
 
   return {

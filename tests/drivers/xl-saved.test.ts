@@ -1,5 +1,5 @@
 // What is left of a restore that was cut off at any instant: the guest never runs while its old memory lies there.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -153,6 +153,19 @@ describe('memory that somebody has started the guest past, as xendomains does af
     await expect(make().restore(xen01)).rejects.toMatchObject({ code: 'vps_not_running' });
     expect(calls).toEqual([]);
     expect(await make().tidySaved(xen01)).toEqual([expect.stringMatching(/started anew.*left-behind/)]);
+    expect(files()).toEqual(['.xen01.left-behind']);
+  });
+
+  it('is known by what was seen before the start, whatever the clock says then', async () => {
+    put('xen01');
+    const ahead = new Date(Date.now() + 86_400_000);
+    utimesSync(join(folder, 'xen01'), ahead, ahead);
+    const daemon = make();
+    expect(await daemon.tidySaved(xen01)).toEqual([]);
+    await startGuest();
+    for (let times = 0; times < 2; times += 1)
+      await expect(daemon.restore(xen01)).rejects.toMatchObject({ code: 'vps_not_running' });
+    expect(await daemon.tidySaved(xen01)).toHaveLength(1);
     expect(files()).toEqual(['.xen01.left-behind']);
   });
 
