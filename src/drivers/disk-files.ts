@@ -157,7 +157,7 @@ export function createDiskFiles({
    *
    * @throws AgentError store_away
    */
-  async function requireLikely(): Promise<void> {
+  async function requireLikely(vps: VpsId): Promise<void> {
     if (await stores.isKnown('vbd')) return;
     const guests = (await unlessMissing(readdir(config.xen_dir), [])).filter((name) =>
       /^xen[0-9]+$/.test(name),
@@ -175,7 +175,7 @@ export function createDiskFiles({
     if (lacking === undefined) return;
     throw new AgentError(
       'store_away',
-      `No disk is made in ${folder}: this agent has never seen the folder with disks, and ${lacking}, is not in it: is its file system mounted? See findmnt -T ${folder}. Where those disks are gone for good, remove their configurations.`,
+      `${vps.name}: no disk is made in ${folder}: this agent has never seen the folder with disks, and ${lacking}, is not in it: is its file system mounted? See findmnt -T ${folder}. Where those disks are gone for good, remove their configurations.`,
     );
   }
 
@@ -200,7 +200,7 @@ export function createDiskFiles({
 
     async create(vps, { root_mb, swap_mb }) {
       await requireThere();
-      await requireLikely();
+      await requireLikely(vps);
       await mkdir(folder, { recursive: true, mode: 0o711 });
       const { root, swap } = names(vps);
       const missing: { name: string; size_mb: number }[] = [];

@@ -22,8 +22,8 @@ const REINSTALLS = 5;
 const FIRST_MB = 128;
 
 /**
- * `xl create`, again and again, with pauses in which a reinstall can begin; while the guest runs, what its disks are called is noted: the back end knows them by number, the
- * device mapper by name. Not all of them are seen where the guest ends first.
+ * `xl create`, again and again, with pauses in which a reinstall can begin. While the guest runs, what its disks are called is
+ * noted: the back end knows them by number, the device mapper by name. Not all of them are seen where the guest ends first.
  */
 const STARTER = `while [ ! -e /run/starter.stop ]; do
   sleep "$((RANDOM % 40)).$((RANDOM % 10))"
