@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { DiskStore, GuestConfigStore, RootDisk } from '../../core/ports.ts';
+import type { DiskStore, GuestConfigStore, RootDisk, RootDisks } from '../../core/ports.ts';
 import type { SteadyClock } from '../../core/steady-clock.ts';
 import type { VpsId } from '../../core/vps.ts';
 import type { KeptRecord, SystemRecords } from './record.ts';
@@ -15,12 +15,15 @@ export interface OldSystemDeps {
 
 /** The systems that were there before: how long they are kept, and how they go. The caller holds the VPS's lock but for `age_s`. */
 export interface OldSystems {
-  /** What is noted of the old system on this disk; undefined where nothing is, or it is another disk's. */
-  noted(vps: VpsId, disk: RootDisk): Promise<KeptRecord | undefined>;
   /** How long the old system on this disk has been seen to be kept; 0 where nobody noted that it is. */
   age_s(vps: VpsId, disk: RootDisk): Promise<number>;
-  /** Notes that the old system on a disk is kept from now on; one that is noted already stays as it is. */
-  keep(vps: VpsId, disk: RootDisk, config?: KeptRecord['config']): Promise<void>;
+  /**
+   * The configuration that goes with the old system: the one that was noted with it; where nothing is noted of it, the VPS's own. A
+   * note of a disk that is nowhere to be seen is of this one, too: a copy of an image file is another disk, with the same system.
+   */
+  config(vps: VpsId, disks: RootDisks): Promise<KeptRecord['config']>;
+  /** Notes that the old system on a disk is kept from now on; one that is noted already keeps its time. */
+  keep(vps: VpsId, disk: RootDisk, config: KeptRecord['config']): Promise<void>;
   /** Deletes it, and notes why. Returns what was done, in a sentence. */
   drop(store: DiskStore, vps: VpsId, why: string): Promise<string>;
   /**
@@ -31,25 +34,33 @@ export interface OldSystems {
 
 /** Makes {@link OldSystems}. */
 export function createOldSystems({ guests, records, clock, log, now }: OldSystemDeps): OldSystems {
-  const old: OldSystems = {
-    async noted(vps, disk) {
-      const record = await records.old.read(vps);
-      return record?.state === 'kept' && record.disk === disk.identity ? record : undefined;
-    },
+  /** What is noted of the old system on this disk; undefined where nothing is, or it is another disk's. */
+  async function noted(vps: VpsId, disk: RootDisk): Promise<KeptRecord | undefined> {
+    const record = await records.old.read(vps);
+    return record?.state === 'kept' && record.disk === disk.identity ? record : undefined;
+  }
 
+  return {
     async age_s(vps, disk) {
-      const record = await old.noted(vps, disk);
+      const record = await noted(vps, disk);
       // Where the clock's own note was lost, what is kept is kept longer.
       return record ? Math.max(0, (await clock.now_s()) - record.since_s) : 0;
     },
 
+    async config(vps, { old: _, ...others }) {
+      const record = await records.old.read(vps);
+      const kept = record?.state === 'kept' ? record : undefined;
+      const elsewhere = Object.values(others).some(({ identity }) => identity === kept?.disk);
+      return kept && !elsewhere ? kept.config : ((await guests.read(vps)) ?? null);
+    },
+
     async keep(vps, disk, config) {
-      const record = await old.noted(vps, disk);
       const now_s = await clock.now_s();
+      const record = await noted(vps, disk);
       if (disk.identity === undefined || (record && record.since_s <= now_s)) return;
       await records.old.write(vps, {
         ...{ state: 'kept', disk: disk.identity, since: now().toISOString(), since_s: now_s },
-        config: record?.config ?? config ?? (await guests.read(vps)) ?? null,
+        config,
       });
     },
 
@@ -70,5 +81,4 @@ export function createOldSystems({ guests, records, clock, log, now }: OldSystem
         : `The old system of ${vps.name} was not deleted: it is all that ${vps.name} has. rollbackVPSos puts it in its place.`;
     },
   };
-  return old;
 }

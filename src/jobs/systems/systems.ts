@@ -128,17 +128,17 @@ export function createSystems(options: SystemsOptions): Systems {
         throw new AgentError('not_found', `${vps.name} ${cannot}: it has no old system; ${why}.`);
       }
       await requireStopped(hypervisor, vps, cannot);
-      const { current, old } = await store.roots(vps);
+      const roots = await store.roots(vps);
+      const { current, old } = roots;
       if (old?.identity === undefined)
         throw new AgentError('not_found', `${vps.name} ${cannot}: its old system has just gone.`);
-      const noted = await olds.noted(vps, old);
       const config_now = (await guests.read(vps)) ?? null;
       const record: NamingRecord = {
         ...{ phase: 'naming', type: store.type, store: await store.identify() },
         current: old.identity,
         ...(current?.identity !== undefined && { old: current.identity }),
         remove: [],
-        config: noted ? noted.config : config_now,
+        config: await olds.config(vps, roots),
         old_config: config_now,
       };
       await records.names.write(vps, record);
@@ -152,9 +152,11 @@ export function createSystems(options: SystemsOptions): Systems {
 
     async dropExpired(vps) {
       const store = await storeOfOld(vps);
-      const { old } = store ? await store.roots(vps) : {};
-      if (!store || !old) return undefined;
-      await olds.keep(vps, old);
+      const roots = store ? await store.roots(vps) : {};
+      const { old } = roots;
+      // While something is begun, which configuration goes with what is still open.
+      if (!store || !old || (await records.names.read(vps))) return undefined;
+      await olds.keep(vps, old, await olds.config(vps, roots));
       if ((await olds.age_s(vps, old)) < keep_s) return undefined;
       const spared = await olds.spared(store, vps);
       if (spared !== undefined) {

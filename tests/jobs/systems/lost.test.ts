@@ -1,6 +1,6 @@
 // Ways in which a customer's system was lost, each as it happened.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentError } from '../../../src/core/errors.ts';
@@ -143,6 +143,56 @@ it('a number that is used again as identity: cp -a of the folder to a larger dis
   } finally {
     for (const at of [mount, larger]) spawnSync('umount', [at]);
   }
+});
+
+it.each([
+  ['at once', 0],
+  ['after the hourly tidying', 1],
+])(
+  'a number that is used again as identity: an old system whose image was copied comes back with its own configuration, %s',
+  async (_, tidied) => {
+    await installed();
+    await approve();
+    await site.systems().settle(vps);
+    const image = join(site.folder, 'mnt/xen01.old.img');
+    renameSync(image, `${image}.first`);
+    execFileSync('cp', ['-a', `${image}.first`, image]);
+    rmSync(`${image}.first`);
+    if (tidied) await site.keeper(hoursGoBy(1)).tidy();
+    await site.systems().rollback(vps);
+    expect(site.look(vps)).toMatchObject({
+      roots: { 'xen01.img': 'old root', 'xen01.old.img': 'new root' },
+      config: '# old config',
+    });
+    await site.systems().rollback(vps);
+    expect(site.look(vps)).toMatchObject({ roots: { 'xen01.img': 'new root' }, config: '# new config' });
+  },
+);
+
+it('a number that is used again as identity: the note of a disk that is the root again says nothing of the one beside it', async () => {
+  await installed();
+  await approve();
+  await site.systems().settle(vps);
+  // By hand: the old system is put back, with a configuration of the admin's.
+  const at = (name: string) => join(site.folder, 'mnt', name);
+  renameSync(at('xen01.img'), at('aside'));
+  renameSync(at('xen01.old.img'), at('xen01.img'));
+  renameSync(at('aside'), at('xen01.old.img'));
+  await site.configure(vps, '# by hand');
+  await site.systems().rollback(vps);
+  expect(site.look(vps)).toMatchObject({ roots: { 'xen01.img': 'new root' }, config: '# by hand' });
+});
+
+it('what is begun with systems keeps an old one from being noted with the configuration of another', async () => {
+  await installed();
+  await approve();
+  const error = await settleWith('put', 1, die);
+  expect(error).toBeInstanceOf(Death);
+  expect(site.look(vps).roots).toEqual({ 'xen01.img': 'new root', 'xen01.old.img': 'old root' });
+  await site.systems().dropExpired(vps);
+  await site.systems().settle(vps);
+  await site.systems().rollback(vps);
+  expect(site.look(vps)).toMatchObject({ roots: { 'xen01.img': 'old root' }, config: '# old config' });
 });
 
 it('a stale note deletes the wrong system: one that could not be written does not date the next old system', async () => {
