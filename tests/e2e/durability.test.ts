@@ -242,7 +242,10 @@ describe('samples', () => {
 
     const rest = (await site.legacy('getCollectedPerformanceData', { count: 0 })) as object[];
     expect(rest.length).toBeGreaterThanOrEqual(MINUTES - 3);
-    const [none] = (await site.legacy('getCollectedPerformanceData', { count: 0 })) as object[];
-    expect(none ?? {}).not.toHaveProperty('xen500');
+    // A client that comes to close its connection too late on a busy machine gets the same once more.
+    const left = () => site.legacy('getCollectedPerformanceData', { count: 0 }) as Promise<object[]>;
+    await expect
+      .poll(async () => (await left()).filter((minute) => 'xen500' in minute), { timeout: 120_000 })
+      .toEqual([]);
   });
 });

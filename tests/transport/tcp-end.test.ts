@@ -46,7 +46,8 @@ describe.each([
     const ends = tcpEnds(own);
     own.end();
     await once(peer.resume(), 'end');
-    expect(await peerEnd(ends)).toBe('open');
+    // The peer's kernel acknowledges our FIN in its own time.
+    await expect.poll(() => peerEnd(ends)).toBe('open');
     own.destroy();
     peer.end();
     await expect.poll(() => peerEnd(ends)).toBe('closed');
