@@ -3,7 +3,9 @@ import { holding } from './held-locks.ts';
 import type {
   Disk,
   DiskStore,
+  GuestConfigStore,
   GuestCounters,
+  GuestFile,
   Hypervisor,
   ImageType,
   Samples,
@@ -90,6 +92,46 @@ export async function whileStopped<T>(
     });
   } finally {
     await claim.release();
+  }
+}
+
+/** What {@link whileUnconfigured} does without a configuration, and what it leaves where that fails. */
+export interface UnconfiguredWork<T> {
+  readonly work: () => Promise<T>;
+  /** Whether the disks are as they were, so that the configuration goes with them still. */
+  readonly untouched: () => Promise<boolean>;
+  /** What comes back then. */
+  readonly config: GuestFile | undefined;
+}
+
+/**
+ * Works on the disks of a stopped VPS while it has no configuration, so that nothing boots what is neither the one thing nor the other,
+ * whatever dies. The configuration goes before the last look: who read it before has a process or a domain by then, and who comes
+ * later finds none. Where the work fails and nothing was touched, it comes back; what cannot be seen then is seen at the next try.
+ */
+export async function whileUnconfigured<T>(
+  {
+    hypervisor,
+    guests,
+  }: {
+    readonly hypervisor: Pick<Hypervisor, 'presence'>;
+    readonly guests: Pick<GuestConfigStore, 'remove' | 'put'>;
+  },
+  vps: VpsId,
+  cannot: string,
+  { work, untouched, config }: UnconfiguredWork<T>,
+): Promise<T> {
+  await guests.remove(vps);
+  try {
+    await requireStopped(hypervisor, vps, cannot, { patient: false });
+    return await work();
+  } catch (error) {
+    try {
+      if (await untouched()) await guests.put(vps, config);
+    } catch (unseen) {
+      if (!(unseen instanceof AgentError)) throw unseen;
+    }
+    throw error;
   }
 }
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname, word } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
-import { findIfThere, requireUnused, whileStopped } from '../core/vps-checks.ts';
+import { findIfThere, requireUnused, whileStopped, whileUnconfigured } from '../core/vps-checks.ts';
 
 const CANNOT = 'cannot be deleted';
 
@@ -35,10 +35,17 @@ export default defineOperation({
     }
     await accounts.requireHomes();
     await whileStopped(ctx, vps, CANNOT, async () => {
-      await requireUnused(store, vps, CANNOT);
-      await store.remove(vps);
+      const before = await store.find(vps);
+      await requireUnused(store, vps, CANNOT, before);
+      await whileUnconfigured(ctx, vps, CANNOT, {
+        config: await guests.read(vps),
+        work: () => store.remove(vps),
+        async untouched() {
+          const { root, swap } = await store.find(vps);
+          return !root === !before.root && !swap === !before.swap;
+        },
+      });
       await systems.forget(vps);
-      await guests.remove(vps);
     });
     await accounts.revoke(vps);
     await accounts.unpinIsos(vps);

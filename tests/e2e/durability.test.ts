@@ -1,5 +1,5 @@
 // What outlives what: the daemon killed during a job, the job killed, both; the daemon stopped; an answer cut off.
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
@@ -140,6 +140,32 @@ describe.each(['lvm', 'vbd'] as const)('a reinstall on %s', (imagetype) => {
     expect(end.message).toMatch(/cancelled|told to end|stopped/i);
     await gone(vps);
     expect([...site.mounts(), ...loops()]).toEqual([]);
+  });
+});
+
+describe('killVPS', () => {
+  it('ends with the daemon while LVM works: nothing can be started on what is left, and the next call finishes it', async () => {
+    const vpsname = 'xen41';
+    const config = join(site.folder.path, 'xen', vpsname);
+    const link = join(site.folder.path, 'xen/auto', vpsname);
+    await site.modern('setupLVMDisks', { vpsname, hddsize: 64, swapsize: 16, imagetype: 'lvm' });
+    await site.modern('reinstallVPSos', { vpsname, ...ORDER, ostype: 'tiny' });
+    expect(await site.jobEnd(vpsname)).toMatchObject({ state: 'succeeded' });
+    expect([existsSync(config), existsSync(link)]).toEqual([true, true]);
+
+    await site.node.setFault({ match: 'lvremove', mode: 'slow', delay_ms: 2_000, times: 1 });
+    const call = site.modern('killVPS', { vpsname, imagetype: 'lvm' }).catch((error: unknown) => error);
+    const calls = () => site.node.calls().map((words) => words.join(' '));
+    await expect.poll(() => calls().some((line) => /^lvremove .*xen41/.test(line))).toBe(true);
+    expect([existsSync(config), existsSync(link)]).toEqual([false, false]);
+    await site.daemon().kill();
+    expect(await call).toBeInstanceOf(Error);
+    await site.node.clearFaults();
+    await site.restart();
+    await expect
+      .poll(() => site.legacy('killVPS', { vpsname, imagetype: 'lvm' }), { timeout: 60_000 })
+      .toEqual('OK');
+    expect(existsSync(join(site.node.dev_dir, 'vg0', vpsname))).toBe(false);
   });
 });
 

@@ -78,8 +78,11 @@ export class Watch {
     });
   }
 
+  /** What goes on with a disk; nothing does any more where a guest has run on that since, whoever started it. */
   #memoryOf(disk: Disk): string | undefined {
-    return this.#saved().find(({ memory }) => memory.disks.some((each) => each.disk === disk))?.name;
+    return this.#saved().find(({ memory }) =>
+      memory.disks.some((each) => each.disk === disk && each.version === disk.version),
+    )?.name;
   }
 
   /** A disk is deleted: its last name, or its volume. */

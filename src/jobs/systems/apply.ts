@@ -9,7 +9,7 @@ import type {
   VpsLocks,
 } from '../../core/ports.ts';
 import type { VpsId } from '../../core/vps.ts';
-import { requireStopped, whileStopped } from '../../core/vps-checks.ts';
+import { whileStopped, whileUnconfigured } from '../../core/vps-checks.ts';
 import { whenSettled } from '../../core/when-settled.ts';
 import { nextMove, type Places } from './moves.ts';
 import type { NamingRecord } from './record.ts';
@@ -102,44 +102,6 @@ async function exchange(store: DiskStore, vps: VpsId, disks: RootDisks, wanted: 
   }
 }
 
-/** Gives a VPS its configuration back where its system is still in its place; what cannot be seen now is seen at the next try. */
-async function giveBack(
-  { store, guests }: ApplyDeps,
-  vps: VpsId,
-  record: NamingRecord,
-  config: GuestFile | undefined,
-): Promise<void> {
-  try {
-    const { current } = await store.roots(vps);
-    if (current?.identity !== undefined && current.identity === record.old) await guests.put(vps, config);
-  } catch (error) {
-    if (!(error instanceof AgentError)) throw error;
-  }
-}
-
-/**
- * Exchanges the names while the VPS has no configuration, so that nothing boots one system with the other's. The configuration goes
- * before the last look: who read it before has a process or a domain by then, and who comes later finds none. Where nothing was
- * moved after all, it comes back.
- */
-async function exchangeUnconfigured(
-  deps: ApplyDeps,
-  vps: VpsId,
-  record: NamingRecord,
-  wanted: Wanted,
-): Promise<void> {
-  const { hypervisor, store, guests } = deps;
-  const config = (await guests.read(vps)) ?? record.old_config ?? undefined;
-  await guests.remove(vps);
-  try {
-    await requireStopped(hypervisor, vps, CANNOT, { patient: false });
-    await exchange(store, vps, await idleRoots(store, vps), wanted);
-  } catch (error) {
-    await giveBack(deps, vps, record, config);
-    throw error;
-  }
-}
-
 /**
  * Makes the node as a record says, from whatever is there of it: after a crash at any instant it is called again and goes on. Where
  * the disk that is to be the root has gone (an admin removed it), the old system stays what it was; where neither is there, nothing
@@ -178,7 +140,14 @@ export async function applyNames(deps: ApplyDeps, vps: VpsId, record: NamingReco
     requireKnown(vps, places, [current, old, ...wanted.remove]);
     await whileStopped(deps, vps, CANNOT, async () => {
       await idleRoots(store, vps);
-      await exchangeUnconfigured(deps, vps, record, wanted);
+      await whileUnconfigured(deps, vps, CANNOT, {
+        config: (await guests.read(vps)) ?? record.old_config ?? undefined,
+        work: async () => exchange(store, vps, await idleRoots(store, vps), wanted),
+        async untouched() {
+          const found = (await store.roots(vps)).current?.identity;
+          return found !== undefined && found === record.old;
+        },
+      });
     });
   }
   // Where they are as wanted, it may be that the one who named them did not come to this.

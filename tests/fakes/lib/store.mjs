@@ -76,12 +76,14 @@ export function withState(root, change) {
   });
 }
 
+/** Nobody may read any more: a program's buffer is written at its end alone, when its work is done. */
 function writeAll(fd, text) {
   let rest = Buffer.from(text);
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {
+      if (error.code === 'EPIPE') return;
       if (error.code !== 'EAGAIN') throw error;
     }
   }

@@ -75,16 +75,21 @@ export const MUTANTS: readonly Mutant[] = [
     '.filter(({ fd }) => fd === undefined)',
   ]),
   mutant('an exchange that cannot begin takes the configuration', [
-    APPLY,
-    'current.identity === record.old) await guests.put(vps, config);',
-    'current.identity === record.old) return;',
+    CHECKS,
+    'if (await untouched()) await guests.put(vps, config);',
+    'void [untouched, config];',
   ]),
   mutant('the look comes before the configuration goes', [
-    APPLY,
-    'await requireStopped(hypervisor, vps, CANNOT, { patient: false });',
-    '',
+    CHECKS,
+    'await requireStopped(hypervisor, vps, cannot, { patient: false });\n    return await work();',
+    'return await work();',
   ]),
-  mutant('the configuration stays during an exchange', [APPLY, 'await guests.remove(vps);', '']),
+  mutant('the configuration stays during an exchange', [CHECKS, 'await guests.remove(vps);', '']),
+  mutant('the disks of a VPS go before its configuration', [
+    'operations/vps-kill.ts',
+    'const before = await store.find(vps);',
+    'const before = await store.find(vps);\n      await store.remove(vps);',
+  ]),
   mutant('names are not flushed', [APPLY, 'await store.flush(vps);', '']),
   mutant('a folder is not synced after a rename', [
     'core/atomic-file.ts',
