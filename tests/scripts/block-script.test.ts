@@ -102,6 +102,20 @@ it.each(['xen01', 'xen01swap', 'xen01.img', 'xen01.swap.img', 'xen01.old'])(
   },
 );
 
+it('says what is missing where there is no own script of Xen, which its package may have lost', () => {
+  rmSync(join(folder, 'scripts/block'));
+  expect(call(disk('xen01'))).toMatchObject({ exit_code: 1, stderr: '' });
+  expect(reason()).toEqual([
+    `${XENBUS_PATH}/hotplug-error`,
+    expect.stringMatching(
+      /^The disk .*xen01 is not attached: there is no .*scripts\/block, .*Reinstall xen-utils-common\.$/,
+    ),
+    `${XENBUS_PATH}/hotplug-status`,
+    'error',
+    '',
+  ]);
+});
+
 it.each(['xen', 'xen123456', 'xen01b', 'myxen01', 'data', 'swap'])(
   'passes on what is no disk of a VPS: %s',
   (name) => {
