@@ -22,6 +22,16 @@ const DEBIANS_FOLDER = '/var/lib/xen/save';
 /** A line of a shell file that sets the folder, with quotes or without. */
 const SAVE_LINE = /^[ \t]*XENDOMAINS_SAVE=(["']?)([^"'\s#]*)\1[ \t]*(?:#.*)?$/;
 
+/** What xl says of a guest in its log when that was saved, before its memory is whole. */
+const SUSPENDED = '\nDomain has suspended.\n';
+
+/** xl's last start of a domain: what its log is known by, when it began, and when it ended with the guest's save. */
+interface LastStart {
+  readonly id: string;
+  readonly ms: number;
+  readonly suspended_ms: number | undefined;
+}
+
 /** How far saved memory has come on its way back into a guest. */
 export type SavedStage = 'saved' | 'restoring' | 'resuming';
 
@@ -60,14 +70,21 @@ export function createSavedGuests({
   const isThere = async (path: string) => (await unlessMissing(lstat(path), undefined)) !== undefined;
 
   /** xl's last start of a domain of the VPS: its log is a new file then, and begins so. */
-  async function lastStart(vps: VpsId): Promise<{ readonly id: string; readonly ms: number } | undefined> {
+  async function lastStart(vps: VpsId): Promise<LastStart | undefined> {
     const log = join(xen_log_dir, `xl-${vps.name}.log`);
     const there = await unlessMissing(lstat(log), undefined);
     if (!there?.isFile()) return undefined;
     const text = await unlessMissing(readFile(log, 'latin1'), '');
     if (!text.startsWith(`Waiting for domain ${vps.name} (`)) return undefined;
-    return { id: `${there.ino} ${there.birthtimeMs}`, ms: there.birthtimeMs };
+    return {
+      ...{ id: `${there.ino} ${there.birthtimeMs}`, ms: there.birthtimeMs },
+      suspended_ms: text.includes(SUSPENDED) ? there.mtimeMs : undefined,
+    };
   }
+
+  /** A start whose log ends with the save of its guest is the one that the memory is of, whatever the clock was when it began. */
+  const isPast = (memory_ms: number, { ms, suspended_ms }: LastStart) =>
+    ms > memory_ms && (suspended_ms === undefined || suspended_ms > memory_ms);
 
   /** What the last start was when a memory was seen first: told by that and not by a clock, which may have been set since. */
   const seen = new Map<string, { memory: string; start: string | undefined; is_past: boolean }>();
@@ -80,7 +97,10 @@ export function createSavedGuests({
     const id = `${memory.ino} ${memory.mtimeMs}`;
     let before = seen.get(vps.name);
     if (before?.memory !== id) {
-      before = { memory: id, start: start?.id, is_past: (start?.ms ?? 0) > memory.mtimeMs };
+      before = {
+        ...{ memory: id, start: start?.id },
+        is_past: start !== undefined && isPast(memory.mtimeMs, start),
+      };
       seen.set(vps.name, before);
     } else if (start && start.id !== before.start) before.is_past = true;
     return before.is_past ? path : undefined;

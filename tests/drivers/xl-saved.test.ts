@@ -1,5 +1,14 @@
 // What is left of a restore that was cut off at any instant: the guest never runs while its old memory lies there.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -166,6 +175,24 @@ describe('memory that somebody has started the guest past, as xendomains does af
     for (let times = 0; times < 2; times += 1)
       await expect(daemon.restore(xen01)).rejects.toMatchObject({ code: 'vps_not_running' });
     expect(await daemon.tidySaved(xen01)).toHaveLength(1);
+    expect(files()).toEqual(['.xen01.left-behind']);
+  });
+
+  it('is not what a clock makes of it that was set back before the guest was saved: its log ends with the save', async () => {
+    await startGuest();
+    const log = join(folder, 'log/xl-xen01.log');
+    const back = (ms: number) => new Date(Date.now() - 86_400_000 + ms);
+    appendFileSync(
+      log,
+      'Domain 3 has shut down, reason code 2 0x2\nDomain has suspended.\nDone. Exiting now\n',
+    );
+    utimesSync(log, back(0), back(0));
+    put('xen01');
+    utimesSync(join(folder, 'xen01'), back(900), back(900));
+    expect(await make().tidySaved(xen01)).toEqual([]);
+    // Saved elsewhere later, and the memory from before still lies here.
+    utimesSync(log, back(1_800), back(1_800));
+    expect(await make().tidySaved(xen01)).toEqual([expect.stringMatching(/started anew/)]);
     expect(files()).toEqual(['.xen01.left-behind']);
   });
 

@@ -174,6 +174,7 @@ export function rename(from: string, to: string): Promise<void> {
       throw errno('ENOTEMPTY', 'rename', to);
     if (source.inode === target.inode) return;
     if (source.inode.disk) machine.watch.renamed(source.inode.disk, from, to);
+    if (to.endsWith('.left-behind')) machine.watch.putAside(source.inode, to);
     source.fs.change(
       { folder: target.folder, name: target.name, to: source.inode },
       { folder: source.folder, name: source.name, to: undefined },

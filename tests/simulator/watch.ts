@@ -1,6 +1,7 @@
 // What may never happen, seen at the moment when it does.
 import { Bill, isSample } from './bill.ts';
 import type { Disk, DiskUser, System } from './disk.ts';
+import type { Inode } from './file-system.ts';
 import { AT, type Machine } from './machine.ts';
 import type { Program } from './program.ts';
 import type { Domain, Memory } from './xen.ts';
@@ -10,6 +11,7 @@ export type Invariant =
   | 'deleted without an order'
   | 'told as installed, and gone'
   | 'two users of one disk'
+  | 'memory thrown away'
   | 'not nameable'
   | 'the bill'
   | 'a defect';
@@ -233,6 +235,13 @@ export class Watch {
       if (memory.disks.some((saved) => disks.some(({ disk }) => disk === saved.disk)))
         memory.overrun_by_hand = true;
     }
+  }
+
+  /** The agent takes saved memory for one that a guest has left behind. */
+  putAside(inode: Inode, path: string): void {
+    const memory = this.#machine.xen.memories.get(inode);
+    if (!memory?.disks.every(({ disk, version }) => disk.version === version)) return;
+    this.report('memory thrown away', `nothing has run on the disks of ${path} since it was saved`);
   }
 
   /** A guest goes on from its saved memory. */

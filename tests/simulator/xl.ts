@@ -110,11 +110,14 @@ function* save([name = '', path = '']: readonly string[]): Work {
   let is_whole = false;
   try {
     const inode = machine.mounts.put(path, 'file', 'half');
+    const ended = [`Domain ${domain.domid} has shut down, reason code 2 0x2`, 'Domain has suspended.'];
+    say(domain, ...ended, 'Done. Exiting now');
     machine.xen.memories.set(inode, memory);
     yield 3000;
     if (!machine.xen.domains.includes(domain)) return failed(1, 'Failed to save domain');
     inode.text = 'memory';
     inode.synced = 'memory';
+    inode.mtime_ms = machine.wall_ms();
     is_whole = true;
     end(domain);
     return { exit: 0 };

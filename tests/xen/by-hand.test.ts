@@ -19,6 +19,8 @@ import { note } from './report.ts';
 const vpsname = 'xen36';
 const UP = 'bare guest is up';
 const REINSTALLS = 5;
+/** Whoever starts the guest is often faster than the job's first look, which then refuses the reinstall. */
+const MOST_ORDERS = 30;
 const FIRST_MB = 128;
 
 /**
@@ -26,7 +28,7 @@ const FIRST_MB = 128;
  * noted: the back end knows them by number, the device mapper by name. Not all of them are seen where the guest ends first.
  */
 const STARTER = `while [ ! -e /run/starter.stop ]; do
-  sleep "$((RANDOM % 40)).$((RANDOM % 10))"
+  sleep "$((RANDOM % 90)).$((RANDOM % 10))"
   if xl create -q /etc/xen/${vpsname} 2>/run/starter.error; then
     echo started >>/run/starter.told
     id=$(xl domid ${vpsname})
@@ -68,8 +70,9 @@ it(`xl create by hand in a loop against ${REINSTALLS} reinstalls: never on a dis
   await dom0('systemd-run --quiet --collect --unit=starter bash /root/starter');
   let installed = FIRST_MB;
   const ends: string[] = [];
+  const succeeded = () => ends.filter((end) => end === 'succeeded').length;
   try {
-    for (let number = 1; number <= REINSTALLS; number++) {
+    for (let number = 1; succeeded() < REINSTALLS && number <= MOST_ORDERS; number++) {
       await order(FIRST_MB + number);
       const { state, message } = await jobEnd(vpsname, 600);
       if (state === 'succeeded') installed = FIRST_MB + number;
@@ -86,9 +89,9 @@ it(`xl create by hand in a loop against ${REINSTALLS} reinstalls: never on a dis
   const disks = await dom0('sort /run/starter.disks | uniq -c');
   note(
     `xl create by hand against ${REINSTALLS} reinstalls`,
-    `${ends.join('; ')}; ${told.replace(/\s+/g, ' ')}`,
+    `${succeeded()} of ${ends.length} orders succeeded; ${told.replace(/\s+/g, ' ')}`,
   );
-  expect(ends.filter((end) => end === 'succeeded').length).toBeGreaterThan(0);
+  expect(succeeded()).toBe(REINSTALLS);
   expect(told).toMatch(/\d started/);
   expect(told).toMatch(/\d (refused|no configuration)/);
   expect(disks.replace(/^ *\d+ /gm, '')).toBe(`vg0-${vpsname}\nvg0-${vpsname}swap`);

@@ -16,6 +16,7 @@ import {
   modern,
   panel,
   sshToItself,
+  until,
 } from './node.ts';
 
 const vpsname = 'xen30';
@@ -128,6 +129,41 @@ describe('a saved guest', () => {
     await modern('fsckVPSpartition', { vpsname });
     expect(await jobEnd(vpsname)).toMatchObject({ kind: 'fsck', state: 'succeeded' });
     await boot();
+    guest.close();
+    await modern('shutdownVPS', { vpsname });
+    expect(await isClean(vpsname)).toBe(true);
+  });
+
+  it('one that was started by hand from its disk has left its memory behind: that is put aside, and startVPS boots it', async () => {
+    await boot();
+    await save();
+    await dom0(`xl create -q /etc/xen/${vpsname} && sleep 5 && xl destroy ${vpsname}`);
+    await boot();
+    expect(await guest.run('echo "[$WORD]"')).toBe('[]');
+    const aside = `.${vpsname}.left-behind`;
+    await until('the memory to be put aside', 300, async () =>
+      (await dom0(`ls -A ${SAVED.replace(/[^/]*$/, '')}`)) === aside ? true : undefined,
+    );
+    guest.close();
+    await modern('destroyVPS', { vpsname });
+    await dom0(`rm ${SAVED.replace(/[^/]*$/, '')}${aside}`);
+  });
+
+  it('a clock that is set back between its start and its save costs it nothing', async () => {
+    await boot();
+    await guest.run('WORD=remembered');
+    const before = await consoleCount(vpsname, UP);
+    await dom0('timedatectl set-ntp false || true; date -s "1 hour ago"');
+    try {
+      await save();
+      expect(await dom0(`tail -n 3 /var/log/xen/xl-${vpsname}.log`)).toMatch(/^Domain has suspended\.$/m);
+      await dom0(`dtc-xen-agent call startVPS ${vpsname}`);
+    } finally {
+      await dom0('date -s "+1 hour"');
+    }
+    guest = new Console(vpsname);
+    expect(await guest.run('echo "[$WORD]"')).toBe('[remembered]');
+    expect(await consoleCount(vpsname, UP)).toBe(before);
     guest.close();
     await modern('shutdownVPS', { vpsname });
     expect(await isClean(vpsname)).toBe(true);

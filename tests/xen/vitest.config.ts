@@ -3,7 +3,6 @@ import { defineConfig } from 'vitest/config';
 
 const common = {
   root: import.meta.dirname,
-  testTimeout: 900_000,
   hookTimeout: 900_000,
   pool: 'forks' as const,
 };
@@ -34,6 +33,7 @@ export default defineConfig({
         name: names.join(' and '),
         include: names.map((name) => `${name}.test.ts`),
         maxWorkers: names.length,
+        testTimeout: names.some((each) => BETWEEN.includes(each)) ? 3_600_000 : 900_000,
         sequence: { groupOrder: groupOrder + 1 },
       },
     })),

@@ -140,6 +140,11 @@ export const MUTANTS: readonly Mutant[] = [
     'return current\n        ? undefined',
     'return current || vps.name\n        ? undefined',
   ]),
+  mutant('saved memory is old by the clock alone', [
+    'drivers/saved-guests.ts',
+    'ms > memory_ms && (suspended_ms === undefined || suspended_ms > memory_ms)',
+    'ms > memory_ms || (suspended_ms ?? 0) < 0',
+  ]),
   mutant('restored memory stays while the guest runs', [
     'drivers/xl-saved.ts',
     "await saved.move(vps, 'restoring', 'resuming');\n      await resume(vps);",
