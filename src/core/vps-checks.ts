@@ -245,7 +245,7 @@ export async function requireUnused(
   const { root, swap } = await whenSettled(
     () => store.find(vps),
     (disks) => [disks.root, disks.swap].some((disk) => disk?.in_use),
-    seen,
+    { seen },
   );
   for (const disk of [root, swap]) {
     if (disk?.in_use) {

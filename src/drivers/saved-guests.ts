@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { syncFolder } from '../core/atomic-file.ts';
 import { parseVpsId, type VpsId } from '../core/vps.ts';
+import { xlLog } from '../core/xl-log.ts';
 import { unlessMissing } from './missing.ts';
 
 const DEFAULTS_FILE = '/etc/default/xendomains';
@@ -71,7 +72,7 @@ export function createSavedGuests({
 
   /** xl's last start of a domain of the VPS: its log is a new file then, and begins so. */
   async function lastStart(vps: VpsId): Promise<LastStart | undefined> {
-    const log = join(xen_log_dir, `xl-${vps.name}.log`);
+    const log = xlLog(xen_log_dir, vps);
     const there = await unlessMissing(lstat(log), undefined);
     if (!there?.isFile()) return undefined;
     const text = await unlessMissing(readFile(log, 'latin1'), '');

@@ -5,6 +5,8 @@ import type { Hypervisor } from '../core/ports.ts';
 import type { Finished, Runner } from '../core/runner.ts';
 import { bySystemd, inGuestScope } from '../core/transient-unit.ts';
 import { type Domain, type DomainPhase, domainPhase, type VpsId } from '../core/vps.ts';
+import { whenSettled } from '../core/when-settled.ts';
+import { noteDestroyed, xlLog } from '../core/xl-log.ts';
 import { shareFresh } from './fresh-share.ts';
 import { createGuestPresence, type PresenceOptions } from './guest-presence.ts';
 import { parseXlInfo } from './parse/xl-info.ts';
@@ -33,6 +35,8 @@ export interface XlOptions extends Pick<PresenceOptions, 'holdsXendomains'> {
 
 /** A guest that comes back so often is started by somebody, not by its own reboot. */
 const MAX_DESTROYED = 3;
+/** Between the two domains of a guest's reboot: 2 to 10 s, and more on a slow node. */
+const REBOOT_MS = 30_000;
 
 /** Says what Xen has of the VPS now, as the end of a sentence. */
 function whatIsThere(vps: VpsId, domain: Domain | undefined): string {
@@ -194,10 +198,25 @@ export function createXl({
     );
   }
 
+  const notRunning = (vps: VpsId) =>
+    new AgentError('vps_not_running', `${vps.name} is not running: Xen has no such domain.`);
+
   async function requireDomain(vps: VpsId): Promise<Domain> {
     const domain = await find(vps);
     if (domain) return domain;
-    throw new AgentError('vps_not_running', `${vps.name} is not running: Xen has no such domain.`);
+    throw notRunning(vps);
+  }
+
+  /** The guest's domain. Between the two of a reboot Xen has none for seconds, and xl's process makes the next one all the same. */
+  async function afterReboot(vps: VpsId): Promise<Domain | undefined> {
+    const look = () => guests.of(vps);
+    const found = await whenSettled(look, ({ kind }) => kind === 'starting', { limit_ms: REBOOT_MS });
+    if (found.kind === 'domain') return found.domain;
+    if (found.kind !== 'starting') return undefined;
+    throw new AgentError(
+      'program_timeout',
+      `${vps.name} is being started by xl (process ${found.pid}), which does not come to an end; see ${xlLog(config.xen_log_dir, vps)}.`,
+    );
   }
 
   return {
@@ -245,10 +264,13 @@ export function createXl({
     },
 
     async destroy(vps, wait_ms) {
-      let domain: Domain | undefined = await requireDomain(vps);
-      // Xen has no domain between the two of a reboot: one that the guest was in when it was destroyed still comes to its end.
-      for (let times = 0; domain && times < MAX_DESTROYED; times += 1)
-        domain = await destroyDomain(vps, domain, wait_ms);
+      await noteDestroyed(config.xen_log_dir, vps);
+      let domain = await afterReboot(vps);
+      if (!domain) throw notRunning(vps);
+      for (let times = 0; domain && times < MAX_DESTROYED; times += 1) {
+        domain = (await destroyDomain(vps, domain, wait_ms)) ?? (await afterReboot(vps));
+        await noteDestroyed(config.xen_log_dir, vps);
+      }
       if (domain) throw cameBack(vps, domain);
     },
 

@@ -7,12 +7,13 @@ import { asAgentError, errorFields } from '../core/errors.ts';
 import { readLogTail } from '../core/log-tail.ts';
 import type { GuestConfigStore, Hypervisor, VpsLocks } from '../core/ports.ts';
 import { parseVpsId, type VpsId } from '../core/vps.ts';
+import { lostReboot, xlLog } from '../core/xl-log.ts';
 import { ifUnlocked } from './systems/unlocked.ts';
 
 /** What looking for lost reboots reaches. */
 export interface LostReboots {
   /**
-   * Starts guests again that rebooted themselves and did not come back: xl gives up where a script of Xen's is late, and says so in
+   * Starts guests again that rebooted themselves and did not come back, unless they were destroyed meanwhile: xl gives up where a script of Xen's is late, and says so in
    * `xl-xenNN.log` alone. Called from time to time: a guest counts that was seen to run at the call before, at the first call one
    * whose log was written in the last minutes. Never rejects.
    */
@@ -34,23 +35,10 @@ const RECENT_MS = 10 * 60_000;
 const TRIES = 5;
 const LOG_NAME = /^xl-(xen[0-9]{1,5})\.log$/;
 
-/**
- * Why a guest did not come back from its reboot, as xl's log says; undefined where its last word is another one. After "Rebooting
- * now" comes "Waiting for domain" where it came back.
- */
-export function lostReboot(log: string): string | undefined {
-  const at = log.lastIndexOf('Done. Rebooting now');
-  if (at < 0) return undefined;
-  const [, ...after] = log.slice(at).split('\n');
-  if (after.some((line) => line.startsWith('Waiting for domain '))) return undefined;
-  const error = after.find((line) => /error/i.test(line))?.replace(/[^\x20-\x7e]/g, ' ');
-  return error?.replace(/^libxl: error: \S+?:\d+:\s?\w+: /, '').slice(0, 200) ?? 'xl does not say why';
-}
-
 /** Makes {@link LostReboots}. */
 export function createLostReboots(options: LostRebootsOptions): LostReboots {
   const { config, hypervisor, guests, locks, log, now = Date.now, uptime_s = uptime } = options;
-  const logOf = (vps: VpsId) => join(config.xen_log_dir, `xl-${vps.name}.log`);
+  const logOf = (vps: VpsId) => xlLog(config.xen_log_dir, vps);
   let running: ReadonlySet<string> | undefined;
   /** Guests that are to be started again, with how often that was tried. */
   const lost = new Map<string, { readonly vps: VpsId; tries: number }>();

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
+import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 
@@ -20,14 +20,8 @@ export default defineOperation({
   errors: ['vps_not_running', ...PROGRAM_ERRORS],
   handler: async ({ hypervisor }, { vpsname: vps }) => {
     const { kind } = await hypervisor.presence(vps);
-    if (kind === 'saved') {
-      await hypervisor.forgetSaved(vps);
-      return { result: `Destroyed ${vps.name}` };
-    }
-    if (kind !== 'domain') {
-      throw new AgentError('vps_not_running', `${vps.name} cannot be destroyed: Xen has no such domain.`);
-    }
-    await hypervisor.destroy(vps, DESTROY_WAIT_MS);
+    if (kind === 'saved') await hypervisor.forgetSaved(vps);
+    else await hypervisor.destroy(vps, DESTROY_WAIT_MS);
     return { result: `Destroyed ${vps.name}` };
   },
 });

@@ -214,7 +214,7 @@ export const ADMIN_STEPS: readonly Step[] = [
   {
     title: 'refuses to destroy what does not run',
     call: on('destroyVPS', vps('xen02')),
-    answer: refused('vps_not_running', /^xen02 cannot be destroyed/),
+    answer: refused('vps_not_running', /^xen02 is not running/),
   },
   {
     title: 'deletes a VPS',

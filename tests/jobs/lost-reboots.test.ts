@@ -1,11 +1,22 @@
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { AgentError } from '../../src/core/errors.ts';
 import type { GuestPresence } from '../../src/core/presence.ts';
-import type { Domain } from '../../src/core/vps.ts';
-import { createLostReboots, lostReboot } from '../../src/jobs/lost-reboots.ts';
+import { type Domain, parseVpsId, type VpsId } from '../../src/core/vps.ts';
+import { lostReboot, noteDestroyed } from '../../src/core/xl-log.ts';
+import { createLostReboots } from '../../src/jobs/lost-reboots.ts';
 import { locksIn } from './plan-harness.ts';
 
 /** As xl writes it; the last reboot is lost where `ends` does not go on. */
@@ -19,6 +30,8 @@ const CAME_BACK = 'Waiting for domain xen01 (domid 12) to die [pid 5002]\n';
 const LOST = `libxl: error: libxl_aoutils.c:539:async_exec_timeout: killing execution of /etc/xen/scripts/block add because of timeout
 libxl: error: libxl_create.c:1727:domcreate_launch_dm: Domain 13:unable to add disk devices
 `;
+
+const vps = parseVpsId('xen01') as VpsId;
 
 let base: string;
 let domains: Domain[];
@@ -61,6 +74,27 @@ it('knows a reboot that nothing follows by the log of xl', () => {
   expect(lostReboot(LOG + CAME_BACK + LOG + LOST)).toMatch('block add');
   expect(lostReboot('Domain 3 has shut down, reason code 0 0x0\nDone. Exiting now\n')).toBeUndefined();
   expect(lostReboot('')).toBeUndefined();
+});
+
+it('a guest that was destroyed by order while it rebooted stays down, whatever xl says of it then', async () => {
+  write(LOG);
+  await noteDestroyed(join(base, 'log'), vps);
+  appendFileSync(join(base, 'log/xl-xen01.log'), LOST);
+  const reboots = make();
+  await reboots.look();
+  domains = [];
+  await reboots.look();
+  expect([created, warned]).toEqual([[], []]);
+  // One that reboots later, and is lost then, comes back.
+  appendFileSync(join(base, 'log/xl-xen01.log'), LOG + LOST);
+  expect(lostReboot(readFileSync(join(base, 'log/xl-xen01.log'), 'utf8'))).toMatch('block add');
+});
+
+it('notes nothing where there is no log, or no file', async () => {
+  await noteDestroyed(join(base, 'log'), vps);
+  symlinkSync(join(base, 'elsewhere'), join(base, 'log/xl-xen01.log'));
+  await noteDestroyed(join(base, 'log'), vps);
+  expect(readdirSync(base)).toEqual(['log']);
 });
 
 it('a reboot that loses the guest: it is told, and the guest is started again, once', async () => {

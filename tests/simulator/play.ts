@@ -92,6 +92,7 @@ export class Player {
     const asked: Asked = { operation, vps, caller, order: this.#orderOf(operation, vps), outcome: undefined };
     this.asked.push(asked);
     machine.watch.lost_since.delete(vps);
+    const startAnswered = operation === 'start' ? machine.watch.startAsked(vps) : undefined;
     if (operation === 'reinstall') this.#memory_mb += 1;
     const type = this.story.types[VPSES.indexOf(vps as 'xen01')] as 'lvm' | 'vbd';
     const [name, values] = callOf(operation, { vps, type, memory_mb: this.#memory_mb });
@@ -102,6 +103,8 @@ export class Player {
       caller.dispatch?.(call, { user: 'dtc-xen', address: '192.0.2.9' }).then((outcome) => {
         asked.outcome = outcome;
         if (asked.order) asked.order.until_ms = engine.now;
+        startAnswered?.();
+        if (operation === 'destroy' && outcome.ok) watch.destroyAnswered(vps);
         if (outcome.ok) {
           machine.log.push(
             `${name} of ${vps}: ${String(outcome.output['result'] ?? outcome.output['state'] ?? 'done')}`,

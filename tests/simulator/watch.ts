@@ -57,6 +57,24 @@ export class Watch {
   /** Guests that were lost at their own reboot, and since when. */
   readonly lost_since = new Map<string, number>();
 
+  /** Guests that were destroyed by order, until somebody starts them; and how many orders to start each are open. */
+  readonly destroyed = new Set<string>();
+  readonly #starts = new Map<string, number>();
+
+  startAsked(vps: string): () => void {
+    const count = (by: number) => this.#starts.set(vps, (this.#starts.get(vps) ?? 0) + by);
+    count(1);
+    this.destroyed.delete(vps);
+    return () => {
+      count(-1);
+      this.destroyed.delete(vps);
+    };
+  }
+
+  destroyAnswered(vps: string): void {
+    if ((this.#starts.get(vps) ?? 0) === 0) this.destroyed.add(vps);
+  }
+
   lost(vps: string): void {
     this.lost_since.set(vps, this.#machine.engine.now);
   }
@@ -208,7 +226,11 @@ export class Watch {
   }
 
   /** A domain that was started runs from here on. */
-  booted({ disks, spec, by_reboot }: Domain): void {
+  booted({ disks, spec, by_reboot, by_hand, by_xendomains }: Domain): void {
+    const is_agents = !by_reboot && !by_hand && !by_xendomains;
+    if (is_agents && this.destroyed.has(spec.name))
+      this.report('not nameable', `${spec.name} was destroyed by order, and the agent started it`);
+    this.destroyed.delete(spec.name);
     const root = disks.find(({ disk }) => disk.kind === 'root')?.disk;
     if (!root) return;
     const { system } = root;

@@ -182,7 +182,9 @@ function* destroy(name: string): Work {
   const domain = machine.xen.find(name);
   if (!domain) return failed(1, `${name} is an invalid domain identifier (rc=-6)`);
   yield 1500;
-  end(domain);
+  // xl's process for a guest that reboots goes on with the reboot.
+  if (domain.state === 'rebooting' || domain.state === 'building') machine.xen.remove(domain);
+  else end(domain);
   return { exit: 0 };
 }
 

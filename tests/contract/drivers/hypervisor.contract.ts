@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { DiskStore, GuestConfig, GuestConfigStore, Hypervisor } from '../../../src/core/ports.ts';
 import { domainPhase, parseVpsId, type VpsId } from '../../../src/core/vps.ts';
+import { lostReboot, xlLog } from '../../../src/core/xl-log.ts';
 import { createDiskFiles } from '../../../src/drivers/disk-files.ts';
 import { createGuestConfigs } from '../../../src/drivers/guest-config.ts';
 import { createLvm } from '../../../src/drivers/lvm.ts';
@@ -145,6 +146,18 @@ export function describeHypervisor(name: string, open: () => Promise<DriverNode>
       }
       expect(domid).toBeGreaterThan(before?.domid ?? 0);
       expect([...seen].filter((kind) => !['domain', 'starting'].includes(kind))).toEqual([]);
+    });
+
+    it('destroys a guest in the gap of its own reboot: it stays away, and is not told as lost', async () => {
+      await start();
+      await node.booted(vps);
+      await xlByHand('reboot', 'xen91');
+      expect(await presenceBut('domain')).toMatchObject({ kind: 'starting' });
+      await xl.destroy(vps, WAIT_MS);
+      expect(await presenceBut('starting')).toEqual({ kind: 'stopped' });
+      expect(lostReboot(readFileSync(xlLog(node.config.xen_log_dir || '/var/log/xen', vps), 'utf8'))).toBe(
+        undefined,
+      );
     });
 
     it('shows every caller the listing after a change, however many ask at once', async () => {

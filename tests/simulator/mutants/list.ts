@@ -145,6 +145,11 @@ export const MUTANTS: readonly Mutant[] = [
     'ms > memory_ms && (suspended_ms === undefined || suspended_ms > memory_ms)',
     'ms > memory_ms || (suspended_ms ?? 0) < 0',
   ]),
+  mutant('a guest that was destroyed while it rebooted is lost', [
+    'core/xl-log.ts',
+    ' || line === DESTROYED',
+    '',
+  ]),
   mutant('restored memory stays while the guest runs', [
     'drivers/xl-saved.ts',
     "await saved.move(vps, 'restoring', 'resuming');\n      await resume(vps);",
