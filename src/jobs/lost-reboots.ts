@@ -13,9 +13,9 @@ import { ifUnlocked } from './systems/unlocked.ts';
 /** What looking for lost reboots reaches. */
 export interface LostReboots {
   /**
-   * Starts guests again that rebooted themselves and did not come back, unless they were destroyed meanwhile: xl gives up where a script of Xen's is late, and says so in
-   * `xl-xenNN.log` alone. Called from time to time: a guest counts that was seen to run at the call before, at the first call one
-   * whose log was written in the last minutes. Never rejects.
+   * Starts guests again that rebooted themselves and did not come back, unless they were destroyed meanwhile: xl gives up where a
+   * script of Xen's is late, and says so in `xl-xenNN.log` alone. Called from time to time: a guest counts that was seen to run at
+   * the call before, at the first call one whose log was written in the last minutes. Never rejects.
    */
   look(): Promise<void>;
 }
