@@ -172,7 +172,10 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
       );
       const hash = stdout.trim();
       if (SHA512.test(hash)) return hash;
-      throw new AgentError('program_output', 'openssl passwd answered something that is not a SHA-512 hash.');
+      throw new AgentError(
+        'program_output',
+        `openssl passwd answered something that is not a SHA-512 hash: ${stdout.length} characters.`,
+      );
     },
   };
 }

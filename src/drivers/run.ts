@@ -54,22 +54,41 @@ type StdioOptions<Input extends 'pipe' | 'ignore'> = readonly [
 class Capture {
   readonly #chunks: Buffer[] = [];
   readonly #cap: number;
-  #size = 0;
+  size = 0;
   truncated = false;
   constructor(cap: number) {
     this.#cap = cap;
   }
   add(chunk: Buffer): void {
-    const room = this.#cap - this.#size;
+    const room = this.#cap - this.size;
     if (chunk.length > room) this.truncated = true;
     if (room <= 0) return;
     const kept = chunk.subarray(0, room);
     this.#chunks.push(kept);
-    this.#size += kept.length;
+    this.size += kept.length;
   }
   text(): string {
     return Buffer.concat(this.#chunks).toString('utf8');
   }
+}
+
+/** Past this, something that a program left behind writes and writes. */
+const READ_ON_MS = 2_000;
+
+/**
+ * Calls back when what was written by now is read: a process that was kept from its work for a while comes to its timers before it
+ * comes to what lies in its pipes.
+ */
+function readOn(size: () => number, onRead: (nothing: undefined) => void): void {
+  const end = performance.now() + READ_ON_MS;
+  const look = () => {
+    const before = size();
+    setImmediate(() => {
+      if (size() === before || performance.now() > end) onRead(undefined);
+      else look();
+    });
+  };
+  look();
 }
 
 /** A process of execa's, as far as its end goes. */
@@ -198,7 +217,9 @@ export function createRunner({ path, output_cap_bytes = 1 << 20, onFinished }: R
     command.signal?.addEventListener('abort', onAbort, { once: true });
 
     const drained = new Promise<undefined>((resolve) => {
-      child.once('exit', () => timers.push(setTimeout(() => resolve(undefined), DRAIN_MS)));
+      child.once('exit', () =>
+        timers.push(setTimeout(() => readOn(() => stdout.size + stderr.size, resolve), DRAIN_MS)),
+      );
     });
     const result = await Promise.race([child, drained, gaveUp]);
     for (const timer of timers) clearTimeout(timer);

@@ -23,14 +23,17 @@ const DEBIANS_FOLDER = '/var/lib/xen/save';
 /** A line of a shell file that sets the folder, with quotes or without. */
 const SAVE_LINE = /^[ \t]*XENDOMAINS_SAVE=(["']?)([^"'\s#]*)\1[ \t]*(?:#.*)?$/;
 
-/** What xl says of a guest in its log when that was saved, before its memory is whole. */
+/** What xl says of a guest in its log when that is saved; when its memory is whole, that its domain was destroyed. */
 const SUSPENDED = '\nDomain has suspended.\n';
+/** From the end of the memory to the end of the domain. */
+const DESTROY_MS = 120_000;
 
-/** xl's last start of a domain: what its log is known by, when it began, and when it ended with the guest's save. */
+/** xl's last start of a domain: what its log is known by, when it began, and what its end was. */
 interface LastStart {
   readonly id: string;
-  readonly ms: number;
-  readonly suspended_ms: number | undefined;
+  readonly began_ms: number;
+  readonly ended_ms: number;
+  readonly suspended: boolean;
 }
 
 /** How far saved memory has come on its way back into a guest. */
@@ -78,14 +81,18 @@ export function createSavedGuests({
     const text = await unlessMissing(readFile(log, 'latin1'), '');
     if (!text.startsWith(`Waiting for domain ${vps.name} (`)) return undefined;
     return {
-      ...{ id: `${there.ino} ${there.birthtimeMs}`, ms: there.birthtimeMs },
-      suspended_ms: text.includes(SUSPENDED) ? there.mtimeMs : undefined,
+      id: `${there.ino} ${there.birthtimeMs}`,
+      ...{ began_ms: there.birthtimeMs, ended_ms: there.mtimeMs, suspended: text.includes(SUSPENDED) },
     };
   }
 
-  /** A start whose log ends with the save of its guest is the one that the memory is of, whatever the clock was when it began. */
-  const isPast = (memory_ms: number, { ms, suspended_ms }: LastStart) =>
-    ms > memory_ms && (suspended_ms === undefined || suspended_ms > memory_ms);
+  /**
+   * A memory that is older than the last start is not of that. Where the log itself shows that the clock was set back since then, and
+   * ends with the guest's save as the memory does, it is all the same.
+   */
+  const isPast = (memory_ms: number, { began_ms, ended_ms, suspended }: LastStart) =>
+    began_ms > memory_ms &&
+    !(suspended && ended_ms < began_ms && Math.abs(ended_ms - memory_ms) < DESTROY_MS);
 
   /** What the last start was when a memory was seen first: told by that and not by a clock, which may have been set since. */
   const seen = new Map<string, { memory: string; start: string | undefined; is_past: boolean }>();

@@ -198,15 +198,6 @@ export function createXl({
     );
   }
 
-  const notRunning = (vps: VpsId) =>
-    new AgentError('vps_not_running', `${vps.name} is not running: Xen has no such domain.`);
-
-  async function requireDomain(vps: VpsId): Promise<Domain> {
-    const domain = await find(vps);
-    if (domain) return domain;
-    throw notRunning(vps);
-  }
-
   /** The guest's domain. Between the two of a reboot Xen has none for seconds, and xl's process makes the next one all the same. */
   async function afterReboot(vps: VpsId): Promise<Domain | undefined> {
     const look = () => guests.of(vps);
@@ -217,6 +208,12 @@ export function createXl({
       'program_timeout',
       `${vps.name} is being started by xl (process ${found.pid}), which does not come to an end; see ${xlLog(config.xen_log_dir, vps)}.`,
     );
+  }
+
+  async function requireDomain(vps: VpsId): Promise<Domain> {
+    const domain = await afterReboot(vps);
+    if (domain) return domain;
+    throw new AgentError('vps_not_running', `${vps.name} is not running: Xen has no such domain.`);
   }
 
   return {
@@ -265,8 +262,7 @@ export function createXl({
 
     async destroy(vps, wait_ms) {
       await noteDestroyed(config.xen_log_dir, vps);
-      let domain = await afterReboot(vps);
-      if (!domain) throw notRunning(vps);
+      let domain: Domain | undefined = await requireDomain(vps);
       for (let times = 0; domain && times < MAX_DESTROYED; times += 1) {
         domain = (await destroyDomain(vps, domain, wait_ms)) ?? (await afterReboot(vps));
         await noteDestroyed(config.xen_log_dir, vps);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
+import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 import { requireStopped } from '../core/vps-checks.ts';
@@ -21,9 +21,6 @@ export default defineOperation({
   handler: async ({ hypervisor }, { vpsname: vps }) => {
     const { kind } = await hypervisor.presence(vps);
     if (kind === 'saved') await requireStopped(hypervisor, vps, 'cannot be shut down');
-    if (kind !== 'domain') {
-      throw new AgentError('vps_not_running', `${vps.name} cannot be shut down: Xen has no such domain.`);
-    }
     await hypervisor.shutdown(vps, SHUTDOWN_WAIT_MS);
     return { result: `Shut down ${vps.name}` };
   },

@@ -131,6 +131,28 @@ describe.each<[string, Work]>([
     });
   });
 
+  it('reads what was written in time, though it was kept from reading for longer', async () => {
+    const pid_file = join(programs.root, 'pid');
+    programs.add('late', `(sleep 0.15; echo word; exec sleep 30) & echo $$ $! > '${pid_file}'`);
+    const running = run('late');
+    const pids = () => readFileSync(pid_file, 'utf8').split(' ').map(Number) as [number, number];
+    // Between what lies in pipes and the timers, as when an answer is put together for long.
+    const isReaped = () => {
+      try {
+        return existsSync(pid_file) && pids().length === 2 && !process.kill(pids()[0], 0);
+      } catch {
+        return true;
+      }
+    };
+    const watch = () => {
+      if (!isReaped()) setImmediate(watch);
+      else for (const end = performance.now() + 1_500; performance.now() < end; );
+    };
+    setImmediate(watch);
+    expect((await running).stdout).toBe('word\n');
+    process.kill(pids()[1]);
+  });
+
   it('does not wait for a daemon that the program leaves behind, and leaves it alone', async () => {
     const pid_file = join(programs.root, 'pid');
     programs.add('leave', `sleep 30 & echo $! > '${pid_file}'; echo started`);

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  renameSync,
   rmSync,
   utimesSync,
   writeFileSync,
@@ -184,14 +185,18 @@ describe('memory that somebody has started the guest past, as xendomains does af
     const back = (ms: number) => new Date(Date.now() - 86_400_000 + ms);
     appendFileSync(
       log,
-      'Domain 3 has shut down, reason code 2 0x2\nDomain has suspended.\nDone. Exiting now\n',
+      'Domain 3 has shut down, reason code 2 0x2\nDomain has suspended.\nContinue waiting for domain 3\nDomain 3 has been destroyed.\n',
     );
-    utimesSync(log, back(0), back(0));
+    utimesSync(log, back(900), back(900));
     put('xen01');
-    utimesSync(join(folder, 'xen01'), back(900), back(900));
+    utimesSync(join(folder, 'xen01'), back(0), back(0));
     expect(await make().tidySaved(xen01)).toEqual([]);
-    // Saved elsewhere later, and the memory from before still lies here.
-    utimesSync(log, back(1_800), back(1_800));
+    // Saved elsewhere later, and the memory from before still lies here: by that clock, or by one that was never set.
+    utimesSync(log, back(180_000), back(180_000));
+    expect(await make().tidySaved(xen01)).toEqual([expect.stringMatching(/started anew/)]);
+    expect(files()).toEqual(['.xen01.left-behind']);
+    renameSync(join(folder, '.xen01.left-behind'), join(folder, 'xen01'));
+    utimesSync(log, new Date(Date.now() + 60_000), new Date(Date.now() + 60_000));
     expect(await make().tidySaved(xen01)).toEqual([expect.stringMatching(/started anew/)]);
     expect(files()).toEqual(['.xen01.left-behind']);
   });

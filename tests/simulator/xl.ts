@@ -111,7 +111,7 @@ function* save([name = '', path = '']: readonly string[]): Work {
   try {
     const inode = machine.mounts.put(path, 'file', 'half');
     const ended = [`Domain ${domain.domid} has shut down, reason code 2 0x2`, 'Domain has suspended.'];
-    say(domain, ...ended, 'Done. Exiting now');
+    say(domain, ...ended, `Continue waiting for domain ${domain.domid}`);
     machine.xen.memories.set(inode, memory);
     yield 3000;
     if (!machine.xen.domains.includes(domain)) return failed(1, 'Failed to save domain');
@@ -119,6 +119,7 @@ function* save([name = '', path = '']: readonly string[]): Work {
     inode.synced = 'memory';
     inode.mtime_ms = machine.wall_ms();
     is_whole = true;
+    say(domain, `Domain ${domain.domid} has been destroyed.`);
     end(domain);
     return { exit: 0 };
   } finally {

@@ -15,7 +15,7 @@ beforeEach(async () => {
 afterEach(() => node.cleanup());
 
 describe('making volumes when lvcreate goes wrong at the second', () => {
-  const lvm = () => createLvm({ ...node, change_timeout_ms: 2_000 });
+  const lvm = () => createLvm({ ...node, change_timeout_ms: 10_000 });
 
   it.each([
     [
@@ -47,8 +47,7 @@ describe('making volumes when lvcreate goes wrong at the second', () => {
 });
 
 describe('a guest that goes wrong', () => {
-  const xl = () =>
-    createXl({ ...node, poll_ms: 50, settle_ms: 600, create_timeout_ms: 3_000, shutdown_timeout_ms: 3_000 });
+  const xl = () => createXl({ ...node, poll_ms: 50, settle_ms: 3_000 });
 
   beforeEach(async () => {
     const lvm = createLvm(node);
@@ -83,7 +82,7 @@ describe('a guest that goes wrong', () => {
       code: 'program_timeout',
       message: expect.stringMatching(/^xen91 is not gone after 1.5 s: Xen has xen91 as domain \d+/),
     });
-    await xl().destroy(vps, 10_000);
+    await xl().destroy(vps, 60_000);
     expect(await xl().find(vps)).toBeUndefined();
   });
 
@@ -91,23 +90,32 @@ describe('a guest that goes wrong', () => {
     await node.fake.setTiming({ teardown_ms: 1_500 });
     await start();
     const started = performance.now();
-    await xl().shutdown(vps, 20_000);
+    await xl().shutdown(vps, 60_000);
     expect(performance.now() - started).toBeGreaterThan(1_400);
     await start();
     await node.fake.end('xen91', 'poweroff');
-    await xl().destroy(vps, 20_000);
+    await xl().destroy(vps, 60_000);
     expect(await node.fake.domains()).toEqual([]);
   });
 
   it('reboots in place of powering off: it is told under its new id', async () => {
     await start();
     const running = xl();
-    const shutdown = running.shutdown(vps, 10_000).catch((error: Error) => error.message);
+    const shutdown = running.shutdown(vps, 60_000).catch((error: Error) => error.message);
     await expect
-      .poll(() => node.fake.calls(), { timeout: 10_000 })
+      .poll(() => node.fake.calls(), { timeout: 60_000 })
       .toContainEqual(expect.arrayContaining(['xl', 'shutdown']));
     await node.fake.end('xen91', 'reboot');
     expect(await shutdown).toMatch(/started again as domain|Xen knew no such domain/);
+  });
+
+  it('reboots itself, and is not listed for a moment, when it is told to shut down: it is down then', async () => {
+    await start();
+    await node.fake.setTiming({ reboot_gap_ms: 2_000 });
+    await node.fake.end('xen91', 'reboot');
+    await expect.poll(() => node.fake.domains(), { timeout: 60_000 }).toEqual([]);
+    await xl().shutdown(vps, 60_000);
+    expect(await xl().presence(vps)).toMatchObject({ kind: 'stopped' });
   });
 
   it('cannot be seen, since xl answers nonsense: nothing is taken for stopped', async () => {
@@ -120,7 +128,8 @@ describe('a guest that goes wrong', () => {
 
   it('is told as not made where xl create hangs, and where xl is not there', async () => {
     await node.fake.setFault({ match: 'xl create', mode: 'hang' });
-    await expect(start()).rejects.toMatchObject({
+    const hasty = createXl({ ...node, create_timeout_ms: 3_000 });
+    await expect(hasty.create(vps, createGuestConfigs(node).path(vps))).rejects.toMatchObject({
       code: 'program_timeout',
       message: 'xen91: xl create did not end within 3 s and was killed; Xen has no domain xen91 now.',
     });
