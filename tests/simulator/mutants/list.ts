@@ -142,8 +142,8 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   mutant('saved memory is old by the clock alone', [
     'drivers/saved-guests.ts',
-    ' && !(suspended && ended_ms < began_ms && Math.abs(ended_ms - memory_ms) < DESTROY_MS)',
-    ' && suspended !== undefined && ended_ms < Infinity * DESTROY_MS',
+    '!(suspended && ended_ms < began_ms && Math.abs(ended_ms - memory_ms) < DESTROY_MS)',
+    'suspended !== undefined && ended_ms < Infinity * DESTROY_MS',
   ]),
   mutant('a guest that was destroyed while it rebooted is lost', [
     'core/xl-log.ts',
