@@ -7,6 +7,8 @@ export default defineConfig({
     reporters: ['default', './tests/plain-reporter.ts'],
     testTimeout: 180_000,
     hookTimeout: 300_000,
+    // What is waited for comes late on a busy machine.
+    expect: { poll: { timeout: 60_000 } },
     pool: 'forks',
     maxWorkers: 3,
   },

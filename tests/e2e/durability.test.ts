@@ -153,17 +153,19 @@ describe('killVPS', () => {
     expect(await site.jobEnd(vpsname)).toMatchObject({ state: 'succeeded' });
     expect([existsSync(config), existsSync(link)]).toEqual([true, true]);
 
-    await site.node.setFault({ match: 'lvremove', mode: 'slow', delay_ms: 2_000, times: 1 });
+    await site.node.setFault({ match: 'lvremove', mode: 'slow', delay_ms: 12_000, times: 1 });
     const call = site.modern('killVPS', { vpsname, imagetype: 'lvm' }).catch((error: unknown) => error);
     const calls = () => site.node.calls().map((words) => words.join(' '));
-    await expect.poll(() => calls().some((line) => /^lvremove .*xen41/.test(line))).toBe(true);
+    await expect
+      .poll(() => calls().some((line) => /^lvremove .*xen41/.test(line)), { timeout: 60_000 })
+      .toBe(true);
     expect([existsSync(config), existsSync(link)]).toEqual([false, false]);
     await site.daemon().kill();
     expect(await call).toBeInstanceOf(Error);
     await site.node.clearFaults();
     await site.restart();
     await expect
-      .poll(() => site.legacy('killVPS', { vpsname, imagetype: 'lvm' }), { timeout: 60_000 })
+      .poll(() => site.legacy('killVPS', { vpsname, imagetype: 'lvm' }), { timeout: 120_000 })
       .toEqual('OK');
     expect(existsSync(join(site.node.dev_dir, 'vg0', vpsname))).toBe(false);
   });
