@@ -1,5 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
+// Node gives its children sockets, and the outermost `bash -c` takes one for a call from the network and reads ~/.bashrc (bash(1),
+// "Invocation when run by a remote shell daemon"): whatever a developer has there, locks that others wait for among it.
+process.env['SHLVL'] = '2';
+
 export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
