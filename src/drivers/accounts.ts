@@ -174,7 +174,7 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
       if (SHA512.test(hash)) return hash;
       throw new AgentError(
         'program_output',
-        `openssl passwd answered something that is not a SHA-512 hash: ${stdout.length} characters.`,
+        `openssl passwd answered something that is not a SHA-512 hash: ${stdout.length} characters. No password was changed: try again, and see what openssl passwd -6 answers by hand.`,
       );
     },
   };

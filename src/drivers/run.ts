@@ -54,18 +54,17 @@ type StdioOptions<Input extends 'pipe' | 'ignore'> = readonly [
 class Capture {
   readonly #chunks: Buffer[] = [];
   readonly #cap: number;
+  /** Of all that came, kept or not. */
   size = 0;
   truncated = false;
   constructor(cap: number) {
     this.#cap = cap;
   }
   add(chunk: Buffer): void {
-    const room = this.#cap - this.size;
+    const room = Math.max(0, this.#cap - this.size);
+    this.size += chunk.length;
     if (chunk.length > room) this.truncated = true;
-    if (room <= 0) return;
-    const kept = chunk.subarray(0, room);
-    this.#chunks.push(kept);
-    this.size += kept.length;
+    if (room > 0) this.#chunks.push(chunk.subarray(0, room));
   }
   text(): string {
     return Buffer.concat(this.#chunks).toString('utf8');

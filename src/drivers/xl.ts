@@ -206,7 +206,7 @@ export function createXl({
     if (found.kind !== 'starting') return undefined;
     throw new AgentError(
       'program_timeout',
-      `${vps.name} is being started by xl (process ${found.pid}), which does not come to an end; see ${xlLog(config.xen_log_dir, vps)}.`,
+      `${vps.name} is being started by xl (process ${found.pid}), which does not come to an end: try again, and see ${xlLog(config.xen_log_dir, vps)}.`,
     );
   }
 
