@@ -80,9 +80,9 @@ test-packages-xen: deb
 # Puts the built agent where it runs from; DESTDIR is for packages.
 install:
 	install -d $(DESTDIR)/usr/sbin $(DESTDIR)/usr/bin $(DESTDIR)/usr/lib/dtc-xen-agent $(DESTDIR)/etc/dtc-xen
-	install -m 755 dist/dtc-xen-agent.js $(DESTDIR)/usr/lib/dtc-xen-agent/dtc-xen-agent.mjs
+	install -m 755 dist/dtc-xen-agent.mjs dist/dtc-xen-client.mjs $(DESTDIR)/usr/lib/dtc-xen-agent/
+	install -m 644 dist/dtc-xen-agent-*.mjs $(DESTDIR)/usr/lib/dtc-xen-agent/
 	install -m 755 dist/without-locks dist/with-node-proc $(DESTDIR)/usr/lib/dtc-xen-agent/
-	install -m 755 dist/dtc-xen-client.js $(DESTDIR)/usr/lib/dtc-xen-agent/dtc-xen-client.mjs
 	ln -sf ../lib/dtc-xen-agent/dtc-xen-agent.mjs $(DESTDIR)/usr/sbin/dtc-xen-agent
 	for name in dtc-xen dtc_reinstall_os dtc_setup_vps_disk dtc_kill_vps_disk dtc_write_xenhvm_conf dtc_change_bsd_kernel dtc-xen-volgroup dtc-xen_migrate; do \
 	  ln -sf dtc-xen-agent $(DESTDIR)/usr/sbin/$$name || exit 1; \

@@ -1,14 +1,9 @@
-import { once } from 'node:events';
+// One program by several names. What a command does not need is not loaded: a job, and a program by hand, start without the server.
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Agent, createLog, createService, runJobHere, startAgent } from './app.ts';
-import { baseByHand, callByHand, openLocally } from './app-by-hand.ts';
-import { setUpByHand } from './app-setup.ts';
 import { ConfigError, DEFAULT_CONFIG, loadConfig } from './config/load.ts';
 import { AGENT_USAGE } from './docs/agent-usage.ts';
 import { PROGRAMS, runProgram } from './programs/run.ts';
-
-type Service = ReturnType<typeof createService>;
 
 function parse(argv: readonly string[]) {
   return parseArgs({
@@ -16,38 +11,6 @@ function parse(argv: readonly string[]) {
     allowPositionals: true,
     options: { config: { type: 'string', default: DEFAULT_CONFIG }, help: { type: 'boolean' } },
   });
-}
-
-const listening = ({ address, port }: Agent) => `Listening on ${address}, port ${port}`;
-
-async function reload(agent: Agent, service: Service): Promise<void> {
-  await service.reloading();
-  const done = await agent.reload();
-  await service.ready(
-    done ? listening(agent) : `${listening(agent)}; the new certificate cannot be used, see the log`,
-  );
-}
-
-async function serve(config_file: string): Promise<number> {
-  const config = loadConfig(config_file);
-  const log = createLog(config);
-  const service = createService(config, log, process.env);
-  let agent: Agent | undefined;
-  // From the start: a reload that comes too early must not end the agent, as SIGHUP does by itself.
-  process.on('SIGHUP', () => void (agent && reload(agent, service)));
-  try {
-    agent = await startAgent({ config, config_file, log });
-  } catch (error) {
-    log.fatal({ err: error }, 'the agent cannot start');
-    return 1;
-  }
-  const ended = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
-  await service.ready(listening(agent));
-  service.watch(agent.healthy);
-  await ended;
-  await service.stopping();
-  await agent.close();
-  return 0;
 }
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -65,19 +28,26 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(AGENT_USAGE);
     return 0;
   }
-  if (command === 'serve' && args.length === 0) return serve(config_file);
+  if (command === 'serve' && args.length === 0) {
+    const { serve } = await import('./app-daemon.ts');
+    return serve({ config: loadConfig(config_file), config_file });
+  }
   if (command === 'job' && args[0] !== undefined && args.length === 1) {
+    const { runJobHere } = await import('./app-job.ts');
     return runJobHere({ config: loadConfig(config_file), config_file, folder: args[0] });
   }
   if (command === 'call' && args[0] !== undefined) {
     const [operation, ...values] = args;
+    const { callByHand } = await import('./app-by-hand.ts');
     return callByHand({ config: loadConfig(config_file), config_file, operation, values });
   }
   if (command === 'base') {
+    const { baseByHand } = await import('./app-by-hand.ts');
     const code = await baseByHand({ config: loadConfig(config_file), words: args });
     if (code !== 2) return code;
   }
   if (command === 'config' || command === 'passwd') {
+    const { setUpByHand } = await import('./app-setup.ts');
     const code = await setUpByHand(config_file, positionals);
     if (code !== 2) return code;
   }
@@ -96,8 +66,10 @@ async function main(argv: readonly string[]): Promise<number> {
 function called(name: string, argv: readonly string[]): Promise<number> {
   if (!Object.hasOwn(PROGRAMS, name)) return main(argv);
   const { stdin: input, stdout: output, stderr: messages } = process;
-  const open = (config_file: string) =>
-    openLocally({ config: loadConfig(config_file), config_file, env: process.env });
+  const open = async (config_file: string) => {
+    const { openLocally } = await import('./app-by-hand.ts');
+    return openLocally({ config: loadConfig(config_file), config_file, env: process.env });
+  };
   return runProgram(name, argv, open, { input, output, messages });
 }
 

@@ -20,7 +20,7 @@ import { CERTIFICATE_FILES } from '../src/core/tls-files.ts';
 import type { FakeNode } from './fakes/fake-node.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-const BUNDLE = join(ROOT, 'dist/dtc-xen-agent.js');
+const BUNDLE = join(ROOT, 'dist/dtc-xen-agent.mjs');
 const START_LIMIT_MS = 120_000;
 const STOP_LIMIT_MS = 60_000;
 

@@ -28,19 +28,28 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   programs: ['core', 'config'],
 };
 
-function imports(file: string): { specifier: string; typeOnly: boolean }[] {
+function imports(file: string): { specifier: string; typeOnly: boolean; lazy: boolean }[] {
   const matches = source(file).matchAll(
     /^(?:import|export)\s+(type\s)?[^;]*?from\s+'([^']+)'|import\('([^']+)'\)/gms,
   );
   return [...matches].map(([, typeOnly, from, dynamic]) => ({
     specifier: from ?? dynamic ?? '',
     typeOnly: typeOnly !== undefined,
+    lazy: dynamic !== undefined,
   }));
 }
 
 describe('the structure of src', () => {
   it('has no file that this test does not know the place of', () => {
-    const known = [...Object.keys(MAY_IMPORT), 'app.ts', 'app-by-hand.ts', 'app-setup.ts', 'main.ts'];
+    const known = [
+      ...Object.keys(MAY_IMPORT),
+      'app.ts',
+      'app-by-hand.ts',
+      'app-daemon.ts',
+      'app-job.ts',
+      'app-setup.ts',
+      'main.ts',
+    ];
     expect(files.filter((file) => !known.includes(folder(file)))).toEqual([]);
     expect(files.length).toBeGreaterThan(50);
   });
@@ -58,6 +67,33 @@ describe('the structure of src', () => {
         `${file} may not import ${specifier}; reach it through a port of src/core/ports.ts`,
       ).toContain(target);
     }
+  });
+
+  it.each([
+    ['main.ts', ['execa', 'pino', 'fastify', 'saxes', 'node-cron', 'systeminformation', 'soap']],
+    ['app-job.ts', ['fastify', 'saxes', 'soap']],
+    ['app-by-hand.ts', ['fastify', 'saxes', 'systeminformation', 'soap']],
+    ['app-daemon.ts', ['systeminformation', 'soap']],
+  ])('%s starts without what it does not need', (start, unneeded) => {
+    const loaded = new Set<string>();
+    const load = (file: string) => {
+      for (const { specifier } of imports(file).filter(({ typeOnly, lazy }) => !typeOnly && !lazy)) {
+        const next = specifier.startsWith('.')
+          ? relative(SRC, resolve(SRC, file, '..', specifier))
+          : specifier;
+        if (loaded.has(next)) continue;
+        loaded.add(next);
+        if (next !== specifier) load(next);
+      }
+    };
+    load(start);
+    expect(loaded.size).toBeGreaterThan(5);
+    expect(unneeded.filter((library) => loaded.has(library))).toEqual([]);
+  });
+
+  it('loads what is its own at the start alone: after an upgrade, parts of the old version are gone', () => {
+    const late = files.filter((file) => file !== 'main.ts' && imports(file).some(({ lazy }) => lazy));
+    expect(late).toEqual([]);
   });
 
   it.each(files.filter((file) => file !== 'drivers/run.ts'))(
@@ -82,6 +118,9 @@ describe('the structure of src', () => {
       expect(file, 'name it after what it is').not.toMatch(/util|helper|misc|common/i);
       expect(text, 'name the error, or let it pass').not.toMatch(/catch\s*(\([^)]*\))?\s*\{\s*\}/);
       expect(text, 'pass an array of arguments').not.toMatch(/shell:\s*true|['"`]sh -c/);
+      expect(text, "import * as z: by its name, all of zod's languages are loaded").not.toMatch(
+        /\{ z \} from 'zod'/,
+      );
       expect(text, 'log through pino').not.toMatch(/console\.(log|error|warn|info)\(/);
       expect(text, 'take the clock or the folder from the configuration').not.toMatch(/process\.cwd\(\)/);
     },

@@ -1,6 +1,6 @@
 // The manual pages and completions, out of man/*.md, the help texts, the configuration's keys and the operations.
 import { readdirSync, readFileSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 import { CLIENT_USAGE } from '../../src/client/arguments.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import type { Operation } from '../../src/core/operation.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What `KEY.json` says of a base; it is written last, and what it names is whole. */
 const manifestSchema = z.strictObject({

@@ -1,5 +1,5 @@
 import { isIPv4 } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 
 const text = (doc: string, fallback = '') => z.string().default(fallback).describe(doc);
 const path = (doc: string, fallback: string) =>

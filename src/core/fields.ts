@@ -1,5 +1,5 @@
 /** The parameter types that operations are declared with: text of the wire in, checked values out. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseVpsId } from './vps.ts';
 
 /** What the WSDL and the reference page say of a field. */

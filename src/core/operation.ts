@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { ParamValue } from './call.ts';
 import type { OperationContext } from './context.ts';
 import { ERRORS_OF_ANY_CALL, ERRORS_OF_CHANGES, type ErrorCode } from './errors.ts';

@@ -1,7 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { writeFileAtomic } from './atomic-file.ts';
 
 /** The running kernel's boot_id (random(4)). */

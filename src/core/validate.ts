@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { ParamValue } from './call.ts';
 import { AgentError } from './errors.ts';
 import type { Operation } from './operation.ts';

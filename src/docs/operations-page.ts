@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { ERRORS, ERRORS_OF_ANY_CALL, ERRORS_OF_CHANGES, type ErrorCode } from '../core/errors.ts';
 import type { Operation } from '../core/operation.ts';
 import type { Registry } from '../core/registry.ts';

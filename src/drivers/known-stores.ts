@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { link, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Config } from '../config/schema.ts';
 import { makeFolder, syncFolder, writeNewFile } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';

@@ -1,6 +1,6 @@
 import { readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { writeFileAtomic } from '../core/atomic-file.ts';
 import type { JobKind, JobRequests, JobStatus } from '../core/ports.ts';
 import { parseVpsId, type VpsId } from '../core/vps.ts';

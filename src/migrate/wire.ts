@@ -7,7 +7,7 @@
  *   commit ->            <- stored            from here on the VPS is there
  *   handover ->          <- done
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { AgentError } from '../core/errors.ts';
 
 /** Raised where an older end would not understand. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, text, vpsname, wholeNumber, word } from '../core/fields.ts';
 import { parseAddressList } from '../core/net.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname, wholeNumber, word } from '../core/fields.ts';
 import { makeDisks } from '../core/make-disks.ts';

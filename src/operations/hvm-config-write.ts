@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { password, result, text, vpsname, wholeNumber } from '../core/fields.ts';
 import { parseAddressList } from '../core/net.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { out } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { count, out } from '../core/fields.ts';
 import { Double, Struct } from '../core/legacy-value.ts';
 import { defineOperation } from '../core/operation.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { password, result, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';

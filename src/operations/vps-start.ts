@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';

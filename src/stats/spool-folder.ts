@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { z } from 'zod';
+import * as z from 'zod';
 import { syncFolder, writeFileAtomic } from '../core/atomic-file.ts';
 import { systemFields } from '../core/errors.ts';
 import type { Sample } from '../core/ports.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseConfig } from '../../src/config/load.ts';
 import type { ParamValue, SoapCall } from '../../src/core/call.ts';
 import type { Ports } from '../../src/core/context.ts';

@@ -3,7 +3,8 @@ import { hostname, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
-import { guestKernel, hostFigures, nodeName } from '../../src/drivers/host.ts';
+import { guestKernel, nodeName } from '../../src/drivers/host.ts';
+import { hostFigures } from '../../src/drivers/host-figures.ts';
 import { createTemplates } from '../../src/drivers/templates.ts';
 
 let root: string;

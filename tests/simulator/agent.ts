@@ -1,6 +1,8 @@
-// The agent's processes: the real composition of src/app.ts, on the story's node.
-import { runJobHere, startAgent } from '../../src/app.ts';
+// The agent's processes: the real compositions of src/app*.ts, on the story's node.
+
 import { openLocally } from '../../src/app-by-hand.ts';
+import { startAgent } from '../../src/app-daemon.ts';
+import { runJobHere } from '../../src/app-job.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/schema.ts';
 import type { Dispatch, Outcome } from '../../src/core/dispatch.ts';

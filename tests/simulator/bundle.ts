@@ -8,7 +8,7 @@ import type { Edit, Mutant } from './mutants/list.ts';
 const HERE = import.meta.dirname;
 const SRC = resolve(HERE, '../../src');
 /** Where stories lead; what else there is of src (setting up, moving, the network) is never called. */
-const TOLD_OF = /^(?:(?:core|drivers|jobs|stats|operations|base|config)\/|app\.ts$)/;
+const TOLD_OF = /^(?:(?:core|drivers|jobs|stats|operations|base|config)\/|app(?:-daemon|-job)?\.ts$)/;
 const isToldOf = (importer: string) =>
   importer.startsWith(`${SRC}/`) && TOLD_OF.test(importer.slice(SRC.length + 1));
 
@@ -24,7 +24,7 @@ const OF_NODE: Readonly<Record<string, string>> = {
 /** Modules of src that are the model's, for other modules of src; the model may build on the real one. */
 const OF_SRC: Readonly<Record<string, string>> = {
   'drivers/run.ts': 'parts/run.ts',
-  'drivers/host.ts': 'parts/host.ts',
+  'drivers/host-figures.ts': 'parts/host-figures.ts',
   'drivers/certificate.ts': 'parts/certificate.ts',
   'drivers/accounts.ts': 'parts/accounts.ts',
   'drivers/console-logs.ts': 'parts/console-logs.ts',

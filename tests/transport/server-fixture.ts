@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Caller, SoapCall } from '../../src/core/call.ts';
 import type { Dispatch } from '../../src/core/dispatch.ts';
 import { defineOperation } from '../../src/core/operation.ts';

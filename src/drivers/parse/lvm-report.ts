@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { AgentError } from '../../core/errors.ts';
 
 const row = z.record(z.string(), z.string());

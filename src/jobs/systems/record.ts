@@ -1,6 +1,6 @@
 import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { makeFolder, syncFolder, writeFileAtomic } from '../../core/atomic-file.ts';
 import { AgentError } from '../../core/errors.ts';
 import type { VpsId } from '../../core/vps.ts';

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { SoapCall } from '../../core/call.ts';
 import { escapeXml, xsdDouble, xsdInteger } from './escape.ts';
 import { DTC_XEN, ENVELOPE } from './namespaces.ts';

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 
 /** How a declared field looks on the modern wire. */
 export interface WireField {

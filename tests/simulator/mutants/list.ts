@@ -61,7 +61,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     "one VPS's trouble stops all",
     ['jobs/jobs.ts', 'onTrouble(vps, thrown);', 'throw thrown;'],
-    ['app.ts', ".catch(warn('dead jobs cannot be looked for now'))", ''],
+    ['app-daemon.ts', ".catch(warn('dead jobs cannot be looked for now'))", ''],
   ),
   mutant('the note of an old system names no disk', [OLD, '&& record.disk === disk.identity', '']),
   mutant(

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { SoapCall } from '../../../src/core/call.ts';
 import type { Outcome } from '../../../src/core/dispatch.ts';
 import { AgentError, ERRORS, type ErrorCode } from '../../../src/core/errors.ts';

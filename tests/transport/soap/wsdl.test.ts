@@ -1,6 +1,6 @@
 import { WSDL } from 'soap';
 import { expect, test } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { count, out, text, vpsname } from '../../../src/core/fields.ts';
 import { defineOperation, type Operation } from '../../../src/core/operation.ts';
 import { createRegistry } from '../../../src/core/registry.ts';

@@ -1,0 +1,3 @@
+export const describeHost = () => 'the node has memory and disk left';
+
+export const hostFigures = async () => undefined;
