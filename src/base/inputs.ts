@@ -45,11 +45,9 @@ export const contentOf = (made_from: readonly string[]): string =>
 
 /** The name of the base that a template makes: `image-web-` and 16 hex digits. */
 export function templateKey(os: string): string {
-  const word = os
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .slice(0, 32);
-  return `${/^[a-z]/.test(word) ? word : `t${word}`}-${contentOf([os])}`;
+  const word = os.toLowerCase().replace(/[^a-z0-9]+/g, '-');
+  const key = /^[a-z]/.test(word) ? word : `t${word}`;
+  return `${key.slice(0, 32)}-${contentOf([os])}`;
 }
 
 /** What dpkg knows, in one question: the node's architecture, and the tool that it installed. */

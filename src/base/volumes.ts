@@ -49,7 +49,7 @@ export interface VolumeKeeper {
   tidy(): Promise<string[]>;
 }
 
-const NAME = /^(?<key>[a-z][a-z0-9-]*-[0-9a-f]{16})\.[0-9a-f]{16}$/;
+const NAME = /^(?<key>[a-z][a-z0-9-]{0,31}-[0-9a-f]{16})\.[0-9a-f]{16}$/;
 const HOLD_WAIT_MS = 10_000;
 const MIB = 1024 * 1024;
 /** The journal, inodes, what is reserved for root, and some room for what the installation adds before it is grown. */

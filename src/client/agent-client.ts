@@ -73,7 +73,7 @@ export async function createAgentClient({
   ca,
 }: AgentClientOptions): Promise<AgentClient> {
   const httpsAgent = new Agent({ keepAlive: false, ...(ca === undefined ? {} : { ca }) });
-  const client = await createClientAsync(`${url.replace(/\?.*$/, '')}?wsdl`, {
+  const client = await createClientAsync(`${url.split('?', 1)[0]}?wsdl`, {
     endpoint: url,
     wsdl_options: { httpsAgent },
   });

@@ -6,8 +6,7 @@ const STEERING = /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)
 const printable = (text: string) =>
   text
     .replace(STEERING, '')
-    .replace(/\r+\n/g, '\n')
-    .replace(/\r/g, '\n')
+    .replace(/\r+\n?/g, (run) => (run.endsWith('\n') ? '\n' : '\n'.repeat(run.length)))
     .replace(/\t/g, ' ')
     .replace(/[^\n\x20-\x7e]/g, '');
 

@@ -43,6 +43,13 @@ function bitsOf(number: Buffer): number {
   return (number.length - first) * 8 - Math.clz32(number[first] ?? 0) + 24;
 }
 
+function withoutSpacesAround(text: string): string {
+  let [start, end] = [0, text.length];
+  while (text[start] === ' ') start += 1;
+  while (end > start && text[end - 1] === ' ') end -= 1;
+  return text.slice(start, end);
+}
+
 /**
  * Checks one public key of the form `type base64 comment`: no options before it, nothing after it, of a type that OpenSSH
  * takes, its inner type and lengths right. The comment keeps its printable ASCII.
@@ -51,7 +58,7 @@ function bitsOf(number: Buffer): number {
  * @throws AgentError invalid_value
  */
 export function parseSshKey(text: string): string {
-  const line = text.replace(/\r?\n$/, '').replace(/^ +| +$/g, '');
+  const line = withoutSpacesAround(text.replace(/\r?\n$/, ''));
   if (/[\r\n\0\u0085\u2028\u2029]/.test(line)) throw refuse('has more than one line');
   const [type = '', encoded = '', ...comment] = line.split(/[ \t]+/);
   if (!TYPES.includes(type)) {

@@ -39,7 +39,7 @@ function sameText(one: string, other: string): boolean {
 function bcryptSalt(): string {
   const usual = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
   const bcrypts = './ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
-  const salt = randomBytes(16).toString('base64').replace(/=+$/, '');
+  const salt = randomBytes(16).toString('base64').slice(0, 22);
   return salt.replace(/./g, (letter) => bcrypts.charAt(usual.indexOf(letter)));
 }
 

@@ -33,7 +33,7 @@ export function openJobLog(path: string, cap_bytes = 8 * 1024 * 1024): JobLog {
   };
   return {
     write,
-    line: (text) => write(Buffer.from(`${text.replace(/\s+$/, '')}\n`)),
+    line: (text) => write(Buffer.from(`${text.trimEnd()}\n`)),
     close: () => closeSync(fd),
   };
 }

@@ -10,7 +10,8 @@ export function endMessage(
   { kind, vps, fate }: Pick<JobStatus, 'kind' | 'vps' | 'fate'>,
   what: string,
 ): string {
-  const sentence = `The ${kind} of ${vps} ${what.replace(/[.\s]*$/, '.')}`;
+  const bare = what.trimEnd();
+  const sentence = `The ${kind} of ${vps} ${bare}${bare.endsWith('.') ? '' : '.'}`;
   return fate ? `${sentence} ${fate.told}` : sentence;
 }
 

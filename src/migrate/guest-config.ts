@@ -88,11 +88,15 @@ function settings(text: string): Setting[] {
 
 /** The path in a disk's line, if it has one: the first item behind `phy:` and its like, or all that follows `target=`. */
 function target({ text, start }: Piece): Piece | undefined {
-  const by_name = /(?:^|,)\s*target=(\S.*?)\s*$/.exec(text);
-  const [, before = '', path = ''] = /^(\s*(?:[a-z][a-z0-9_-]*:)*)([^,=]*?)\s*(?:,|$)/.exec(text) ?? [];
-  if (by_name?.[1])
-    return { text: by_name[1], start: start + by_name.index + by_name[0].indexOf('target=') + 7 };
-  return path === '' ? undefined : { text: path, start: start + before.length };
+  const by_name = /(?:^|,)\s*target=(?=\S)/.exec(text);
+  if (by_name) {
+    const at = by_name.index + by_name[0].length;
+    return { text: text.slice(at).trimEnd(), start: start + at };
+  }
+  const [item = ''] = text.split(',', 1);
+  const [before = ''] = /^\s*(?:[a-z][a-z0-9_-]*:)*/.exec(item) ?? [];
+  const path = item.slice(before.length).trimEnd();
+  return path === '' || item.includes('=') ? undefined : { text: path, start: start + before.length };
 }
 
 /** Settings of this name, a later one before an earlier one, as xl has it. */

@@ -75,8 +75,8 @@ function assignments(text: string, parse: (line: string) => readonly (readonly [
 const ofShell = (line: string) => parseShellAssignments(line).map(({ key, value }) => [key, value] as const);
 
 function ofProperties(line: string): [string, string][] {
-  const [, key, value] = /^\s*([A-Za-z_]+)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
-  return key === undefined || value === undefined ? [] : [[key, value]];
+  const [key = '', ...value] = line.split('=');
+  return value.length > 0 && /^[A-Za-z_]+$/.test(key.trim()) ? [[key.trim(), value.join('=').trim()]] : [];
 }
 
 /** Why the agent cannot take a value, or undefined. */

@@ -26,7 +26,7 @@ export function tcpEnds({ localPort, remotePort, remoteAddress }: Socket): TcpEn
   return {
     local_port: localPort,
     remote_port: remotePort,
-    remote_address: (remoteAddress ?? '').replace(/%.*$/, ''),
+    remote_address: (remoteAddress ?? '').split('%', 1)[0] ?? '',
   };
 }
 

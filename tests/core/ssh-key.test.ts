@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseSshKey } from '../../src/core/ssh-key.ts';
+import { cpuOf } from '../cpu.ts';
 
 /** A blob of length-prefixed fields in base64. */
 function blob(...fields: (string | Buffer)[]): string {
@@ -35,6 +36,19 @@ describe('an ssh key', () => {
 
   it('keeps the printable part of a comment', () => {
     expect(parseSshKey(`${ed25519}  Jos\u00e9\x07  at home `)).toBe(`${ed25519} Jos at home`);
+  });
+
+  it.each([' ', '\t', '\r', ' \t', 'A', '='])('does not hold the daemon: 512 KiB of %j', async (char) => {
+    const { cpu_ms } = await cpuOf(() => {
+      for (const key of [`x${char.repeat(512 * 1024)}x`, `${ed25519}${char.repeat(512 * 1024)}x`]) {
+        try {
+          parseSshKey(key);
+        } catch {
+          // Whether it is taken is another test's.
+        }
+      }
+    });
+    expect(cpu_ms).toBeLessThan(1_000);
   });
 
   it.each(['ed25519', 'rsa', 'ecdsa'])('is taken as ssh-keygen makes it: %s', (type) => {

@@ -14,11 +14,14 @@ const TX_BYTES_COLUMN = 8;
 export function parseNetDev(text: string): ReadonlyMap<string, InterfaceBytes> {
   const interfaces = new Map<string, InterfaceBytes>();
   for (const line of text.split('\n')) {
-    const [, name, rest = ''] = /^\s*(\S+):\s*([0-9 ]+)$/.exec(line) ?? [];
-    const counters = rest.trim().split(/ +/).map(Number);
+    const at = line.lastIndexOf(':');
+    const name = line.slice(0, Math.max(0, at)).trim();
+    const columns = line.slice(at + 1).trim();
+    if (!/^\S+$/.test(name) || !/^[0-9 ]+$/.test(columns)) continue;
+    const counters = columns.split(/ +/).map(Number);
     const [rx_bytes] = counters;
     const tx_bytes = counters[TX_BYTES_COLUMN];
-    if (name === undefined || counters.length !== COUNTER_COLUMNS) continue;
+    if (counters.length !== COUNTER_COLUMNS) continue;
     if (rx_bytes !== undefined && tx_bytes !== undefined) interfaces.set(name, { rx_bytes, tx_bytes });
   }
   return interfaces;

@@ -25,8 +25,8 @@ export function parseBlockStat(text: string): number | undefined {
  * @returns the volume group and the volume, or undefined where the name is not of that form
  */
 export function parseVolumeName(text: string): { volgroup: string; volume: string } | undefined {
-  const [, volgroup, volume] = /^((?:[^-\n]|--)+)-((?:[^-\n]|--)+)\n?$/.exec(text) ?? [];
-  if (volgroup === undefined || volume === undefined) return undefined;
-  const single = (name: string) => name.replaceAll('--', '-');
+  const [volgroup = '', volume = '', ...more] = text.replace(/\n$/, '').replaceAll('--', '\0').split('-');
+  if (volgroup === '' || volume === '' || more.length > 0 || /\n./.test(text)) return undefined;
+  const single = (name: string) => name.replaceAll('\0', '-');
   return { volgroup: single(volgroup), volume: single(volume) };
 }

@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 
 /** A socket's address as people write it: an IPv4 address that came through an IPv6 socket is IPv4 again. */
 export function plainAddress(address: string | undefined): string {
-  const text = (address ?? '').replace(/%.*$/, '');
+  const [text = ''] = (address ?? '').split('%', 1);
   return /^::ffff:([0-9]{1,3}(?:\.[0-9]{1,3}){3})$/i.exec(text)?.[1] ?? text;
 }
 
