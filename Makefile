@@ -31,8 +31,8 @@ check: deps
 	shellcheck -x $$(scripts/dev/shell-files)
 	$(NODE_BIN)/vitest run $(CHECKS)
 
-# Beside what `make check` has run. In mounts of its own, shared as a Debian's are: what a test unmounts is gone from the copies that others' processes have, and its loop
-# device with it.
+# All but what `make check` has run. In mounts of its own, shared as a Debian's are: what a test unmounts is gone from the copies that
+# others' processes have, and its loop device with it.
 test: check build
 	unshare --mount --propagation shared -- $(NODE_BIN)/vitest run $(CHECKS:%=--exclude %)
 
