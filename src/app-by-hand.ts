@@ -69,7 +69,7 @@ export async function openLocally({
           ...{ dialect: 'modern', soap: '1.1', operation, namespace: '' },
           params: Object.entries(params).map(([name, value]) => ({ name, value })),
         },
-        { user: config.admin_user, address: 'this node' },
+        { user: config.admin_user, address: 'this node', stillKnown: async () => true },
       ),
   };
 }

@@ -27,4 +27,12 @@ export interface SoapCall {
 export interface Caller {
   readonly user: string;
   readonly address: string;
+  /**
+   * Whether the password that was proved is the user's still: asked again before anything is done, since a request's body may come
+   * long after its header, and the name be another customer's by then.
+   */
+  readonly stillKnown: () => Promise<boolean>;
 }
+
+/** Who calls, for a log. */
+export const toldOf = ({ user, address }: Caller) => ({ user, address });

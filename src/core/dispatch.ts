@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/schema.ts';
 import { bindParams, quoteName } from './bind.ts';
-import type { Caller, ParamValue, SoapCall } from './call.ts';
+import { type Caller, type ParamValue, type SoapCall, toldOf } from './call.ts';
 import type { AnswerOutcome, OperationContext, Ports } from './context.ts';
 import { AgentError, asAgentError } from './errors.ts';
 import { mayAnswer, type Operation } from './operation.ts';
@@ -51,6 +51,13 @@ function authorize(
   throw new AgentError(
     'not_allowed',
     `The user ${quoteName(caller.user)} may not call ${operation.name} here.`,
+  );
+}
+
+function changedMeanwhile({ user }: Caller): AgentError {
+  return new AgentError(
+    'not_allowed',
+    `The password of the user ${quoteName(user)} was changed while this call was on its way; nothing was done.`,
   );
 }
 
@@ -132,7 +139,10 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
       onAnswer: (delivery) => answers.add(delivery),
     };
     const vps = input['vpsname'] as VpsId | undefined;
-    const handle = () => operation.handler(ctx, input);
+    const handle = async () => {
+      if (!(await caller.stillKnown())) throw changedMeanwhile(caller);
+      return operation.handler(ctx, input);
+    };
     const { lock, settles = true } = operation;
     const work = lock === 'vps' && vps ? underLock(vps, operation.name, handle, { settles }) : handle();
     try {
@@ -152,8 +162,7 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
       const entry = {
         operation: quoteName(call.operation),
         vps: typeof bound['vpsname'] === 'string' ? quoteName(bound['vpsname']) : undefined,
-        user: caller.user,
-        address: caller.address,
+        ...toldOf(caller),
         dialect: call.dialect,
         outcome: error?.code ?? 'ok',
         message: error?.message,

@@ -376,8 +376,8 @@ export interface Templates {
 
 /** The SOAP users and their passwords: htpasswd. Errors: `program_*`, `internal` where the file cannot be read. */
 export interface PasswordFile {
-  /** A mark that changes whenever the file does; one stat(2). */
-  version(): Promise<string>;
+  /** A mark of a user's line, or of there being none: another one when that changes, and by no other line. */
+  mark(user: string): Promise<string>;
   /** Whether the pair is right; takes the same time for a user who does not exist. */
   verify(user: string, password: Uint8Array): Promise<boolean>;
   /** Sets a user's password; every other line stays as it is. Errors: `invalid_value`, too. */

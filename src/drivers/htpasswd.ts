@@ -68,6 +68,7 @@ function withoutUser(text: string, user: string): string {
 /** Opens an htpasswd file: read anew whenever it changes, written whole and under a lock. */
 export function createPasswordFile({ path, hasher, locks, lock_path }: PasswordFileOptions): PasswordFile {
   const decoy_key = randomBytes(32);
+  const mark_key = randomBytes(32);
   let users: Users | undefined;
 
   async function version(): Promise<string> {
@@ -126,7 +127,13 @@ export function createPasswordFile({ path, hasher, locks, lock_path }: PasswordF
   }
 
   return {
-    version,
+    async mark(user) {
+      const name = bytesOf(user);
+      const hash = (await currentUsers()).hashes.get(name);
+      return createHmac('sha256', mark_key)
+        .update(JSON.stringify([name, hash]))
+        .digest('base64');
+    },
     async verify(user, password) {
       const known = await currentUsers();
       const name = bytesOf(user);

@@ -46,7 +46,7 @@ export function createAdmission(authenticate: Authenticate, callers: Callers, aw
     }
     const coding = request.headers['content-encoding'] ?? 'identity';
     if (coding.toLowerCase() !== 'identity') return refuse(reply, 415);
-    callers.set(request, { user: known.user, address });
+    callers.set(request, { user: known.user, address, stillKnown: known.stillKnown });
     if (awaited.has(request.raw)) reply.raw.writeContinue();
     return undefined;
   };

@@ -12,7 +12,7 @@ import { VerifiedPairs } from './auth/verified.ts';
  * checked now.
  */
 export type AuthResult =
-  | { readonly ok: true; readonly user: string }
+  | { readonly ok: true; readonly user: string; readonly stillKnown: () => Promise<boolean> }
   | { readonly ok: false; readonly status: 401 }
   | { readonly ok: false; readonly status: 429 | 503; readonly retry_after_s: number };
 
@@ -21,7 +21,7 @@ export type Authenticate = (header: string | undefined, address: string) => Prom
 
 /** What an {@link Authenticate} is made of. */
 export interface AuthOptions {
-  readonly passwords: Pick<PasswordFile, 'version' | 'verify'>;
+  readonly passwords: Pick<PasswordFile, 'mark' | 'verify'>;
   readonly log: Logger;
   /** How long a pair that was right is remembered. */
   readonly remember_ms?: number;
@@ -64,10 +64,10 @@ export function createAuthenticator({
     });
   }
 
-  async function verdictOn(credentials: Credentials, group: string): Promise<Verdict> {
-    const version = await passwords.version();
-    const digest = verified.digest(credentials.user, credentials.password, version);
-    if (verified.has(digest, version)) return 'right';
+  /** `mark` is taken before: what is verified meanwhile against a newer line is not taken for what the older one said. */
+  async function verdictOn(credentials: Credentials, group: string, mark: string): Promise<Verdict> {
+    const digest = verified.digest(credentials.user, credentials.password, mark);
+    if (verified.has(digest)) return 'right';
     const key = `${group} ${digest}`;
     const shared = running.get(key);
     if (shared) {
@@ -78,7 +78,7 @@ export function createAuthenticator({
     const own = check(credentials, group).finally(() => running.delete(key));
     running.set(key, own);
     const verdict = await own;
-    if (verdict === 'right') verified.add(digest, version);
+    if (verdict === 'right') verified.add(digest);
     return verdict;
   }
 
@@ -103,11 +103,12 @@ export function createAuthenticator({
       return refused(address, user);
     }
     try {
-      const verdict = await verdictOn(credentials, group);
+      const mark = await passwords.mark(user);
+      const verdict = await verdictOn(credentials, group, mark);
       if (verdict === 'throttled') return throttled(group, user);
       if (verdict === 'wrong') return refused(address, user);
       throttle.succeeded(group, user);
-      return { ok: true, user };
+      return { ok: true, user, stillKnown: async () => (await passwords.mark(user)) === mark };
     } catch (error) {
       if (error instanceof GateFull) return BUSY;
       log.error({ err: error, address }, 'passwords cannot be checked');

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import type { Logger } from 'pino';
-import type { Caller } from '../core/call.ts';
+import { type Caller, toldOf } from '../core/call.ts';
 import type { Dispatch } from '../core/dispatch.ts';
 import { createAdmission, refuse } from './admit.ts';
 import type { Authenticate } from './auth.ts';
@@ -127,6 +127,10 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   async function answerSoap(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const caller = callers.get(request);
     if (!caller) throw new Error('a SOAP call without a caller');
+    if (!(await caller.stillKnown())) {
+      log.warn(toldOf(caller), 'a password was changed while a request with it was on its way');
+      return refuse(reply, 401);
+    }
     if (caller.user !== config.admin_user && under_way.count(caller.user) >= limits.user_calls) {
       return refuse(reply, 503, 1);
     }

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Caller, SoapCall } from '../core/call.ts';
+import { type Caller, type SoapCall, toldOf } from '../core/call.ts';
 import type { Dispatch } from '../core/dispatch.ts';
 import { asAgentError } from '../core/errors.ts';
 import { type Answer, answerCall } from './soap/answer.ts';
@@ -17,12 +17,12 @@ export function createSoapRoute(dispatch: Dispatch, log: Logger): SoapRoute {
       call = readSoapCall(decodeBody(body, content_type));
     } catch (thrown) {
       const error = asAgentError(thrown);
-      if (error.code === 'internal') log.error({ err: thrown, ...caller }, 'defect');
-      else log.info({ ...caller, outcome: error.code, message: error.message }, 'unreadable request');
+      if (error.code === 'internal') log.error({ err: thrown, ...toldOf(caller) }, 'defect');
+      else log.info({ ...toldOf(caller), outcome: error.code, message: error.message }, 'unreadable request');
       return answerCall(undefined, error);
     }
     const answer = answerCall(call, await dispatch(call, caller));
-    if (answer.defect !== undefined) log.error({ err: answer.defect, ...caller }, 'defect');
+    if (answer.defect !== undefined) log.error({ err: answer.defect, ...toldOf(caller) }, 'defect');
     return answer;
   };
 }

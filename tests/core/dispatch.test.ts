@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as z from 'zod';
 import { parseConfig } from '../../src/config/load.ts';
 import type { ParamValue, SoapCall } from '../../src/core/call.ts';
@@ -55,7 +55,7 @@ const call = (name: string, params: Record<string, ParamValue>): SoapCall => ({
   namespace: '',
   params: Object.entries(params).map(([key, value]) => ({ name: key, value })),
 });
-const by = (user: string) => ({ user, address: '192.0.2.7' });
+const by = (user: string) => ({ user, address: '192.0.2.7', stillKnown: async () => true });
 const ADMIN = by('dtc-xen');
 
 beforeEach(() => {
@@ -102,6 +102,39 @@ describe('authorization', () => {
     );
     expect(outcome).toMatchObject({ ok: false, error: { code: 'not_allowed' } });
   });
+});
+
+describe('a password that was changed while the call was on its way', () => {
+  it.each([
+    ['vps', true],
+    ['none', false],
+  ] as const)(
+    "is found under the VPS's lock, where there is one (%s): nothing is done",
+    async (lock, locked) => {
+      let held_then = false;
+      const caller = {
+        ...by('xen01'),
+        stillKnown: async () => {
+          held_then = held.has('xen01');
+          return false;
+        },
+      };
+      const handler = vi.fn(async () => ({}));
+      const outcome = await dispatch(operation('x', 'owner', { lock, handler }))(
+        call('x', { vpsname: 'xen01' }),
+        caller,
+      );
+      expect(outcome).toMatchObject({
+        ok: false,
+        error: {
+          code: 'not_allowed',
+          message: expect.stringContaining('The password of the user xen01 was changed'),
+        },
+      });
+      expect(handler).not.toHaveBeenCalled();
+      expect([held_then, held.size]).toEqual([locked, 0]);
+    },
+  );
 });
 
 describe('locks and jobs', () => {

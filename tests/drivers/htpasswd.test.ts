@@ -23,6 +23,7 @@ import { createPasswordFile } from '../../src/drivers/htpasswd.ts';
 import { createPasswordHasher, isKnownHash } from '../../src/drivers/htpasswd-hash.ts';
 import { createRunner } from '../../src/drivers/run.ts';
 
+const SHA1_OF_SECRET = '{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=';
 const FORMATS = fileURLToPath(new URL('./fixtures/htpasswd/formats', import.meta.url));
 const CRYPT = fileURLToPath(new URL('../../scripts/dtc-xen-crypt', import.meta.url));
 const PASSWORD = 'correct horse: grüße';
@@ -105,7 +106,7 @@ describe('every kind of hash that htpasswd, openssl, crypt(3) and PHP make', () 
 
 describe('reading the file', () => {
   test('names are compared exactly, the first line of a user counts, comments and line ends do not', async () => {
-    const hash = '{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ='; // secret
+    const hash = SHA1_OF_SECRET;
     writeFileSync(
       path,
       `# bob:${hash}\n\n  \ncarol:${hash}\r\ncarol:x\r\nd\xc3\xb6rte:${hash}:extra\nlast:${hash}`,
@@ -120,13 +121,31 @@ describe('reading the file', () => {
 
   test('no file: no users, and the work is done all the same', async () => {
     const file = open();
-    const version = await file.version();
+    const mark = await file.mark('dtc-xen');
     const started = performance.now();
     expect(await file.verify('dtc-xen', bytes('x'))).toBe(false);
     expect(performance.now() - started).toBeGreaterThan(20);
     writeFileSync(path, '');
-    expect(await file.version()).not.toBe(version);
+    expect(await file.mark('dtc-xen')).toBe(mark);
     expect(await file.verify('dtc-xen', bytes('x'))).toBe(false);
+  });
+
+  test("a mark is one user's line's, and changes with that alone", async () => {
+    const file = open();
+    const marks = () => Promise.all(['a', 'b', '', '__proto__'].map((user) => file.mark(user)));
+    const [lines, other] = [`a:${SHA1_OF_SECRET}\n`, SHA1_OF_SECRET.replace('5', '6')];
+    writeFileSync(path, lines);
+    const first = await marks();
+    expect(new Set(first).size).toBe(first.length);
+    writeFileSync(path, `# more\n${lines}b:${other}\n`);
+    const second = await marks();
+    expect(second.map((mark, at) => mark === first[at])).toEqual([true, false, true, true]);
+    writeFileSync(path, `a:${other}\n`);
+    const third = await marks();
+    expect(third.map((mark, at) => mark === first[at])).toEqual([false, true, true, true]);
+    writeFileSync(path, lines);
+    expect(await marks()).toEqual(first);
+    expect(await open().mark('a')).not.toBe(first[0]);
   });
 
   test('a change is seen at once, whatever way it was made', async () => {

@@ -100,7 +100,8 @@ export class Player {
     const call = { dialect: 'modern', soap: '1.1', operation: name, namespace: '', params } as const;
     const { watch, engine } = machine;
     engine.as(caller.process, () => {
-      caller.dispatch?.(call, { user: 'dtc-xen', address: '192.0.2.9' }).then((outcome) => {
+      const admin = { user: 'dtc-xen', address: '192.0.2.9', stillKnown: async () => true };
+      caller.dispatch?.(call, admin).then((outcome) => {
         asked.outcome = outcome;
         if (asked.order) asked.order.until_ms = engine.now;
         startAnswered?.();

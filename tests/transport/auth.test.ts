@@ -54,7 +54,7 @@ describe('who may come in', () => {
     const { port, lines } = await start({
       auth: {
         passwords: {
-          version: async () => '1',
+          mark: async () => '1',
           verify: () => Promise.reject(new Error('perl is gone')),
         },
       },
@@ -83,8 +83,8 @@ describe('failures', () => {
   });
 
   test('the eleventh is 429 with Retry-After, whatever it says, and it ends', async () => {
-    const { port } = await start({ auth: { throttle: { window_ms: 2_500 } } });
-    const begun = performance.now();
+    const clock = { at: 1_000_000 };
+    const { port } = await start({ auth: { throttle: { window_ms: 2_500, now: () => clock.at } } });
     for (let times = 0; times < 10; times += 1) expect((await soap(port, WRONG)).status).toBe(401);
     for (const authorization of [WRONG, basic('dtc-xen', 'secret'), basic('nobody', ''), 'Basic !!']) {
       const { status, headers, body } = await soap(port, authorization);
@@ -92,8 +92,8 @@ describe('failures', () => {
       expect(Number(headers['retry-after'])).toBeGreaterThanOrEqual(1);
       expect(Number(headers['retry-after'])).toBeLessThanOrEqual(3);
     }
-    await new Promise((resolve) => setTimeout(resolve, 2_600 - (performance.now() - begun)));
-    await expect.poll(() => soap(port).then(({ status }) => status), { timeout: 90_000 }).toBe(200);
+    clock.at += 2_600;
+    expect((await soap(port)).status).toBe(200);
   });
 
   test('a panel that logged in is not locked out by a neighbour who guesses', async () => {
@@ -111,7 +111,7 @@ describe('failures', () => {
     const { port } = await start({
       auth: {
         passwords: {
-          version: async () => '1',
+          mark: async () => '1',
           verify: async (user) => {
             checked.push(user);
             await new Promise((resolve) => setTimeout(resolve, 20));
@@ -140,13 +140,13 @@ describe('a pair that was right', () => {
       return passwords.verify(user, password);
     };
     const authenticate = createAuthenticator({
-      passwords: { version: passwords.version, verify },
+      passwords: { mark: passwords.mark, verify },
       log,
       remember_ms,
     });
     return { checks, login: (authorization: string) => authenticate(authorization, '192.0.2.1') };
   }
-  const ADMIN_IN = { ok: true, user: 'dtc-xen' };
+  const ADMIN_IN = { ok: true, user: 'dtc-xen', stillKnown: expect.any(Function) };
 
   test('is checked once for callers who come at once, and once while it is remembered', async () => {
     const { checks, login } = await counted(60_000);
@@ -168,12 +168,12 @@ describe('a pair that was right', () => {
     expect(checks).toHaveLength(2);
   });
 
-  test('is forgotten when the file changes: a new password counts at once, the old one does not', async () => {
+  test('is forgotten when its line changes: a new password counts at once, the old one does not', async () => {
     const { checks, login } = await counted(60_000);
     expect(await login(ADMIN)).toEqual(ADMIN_IN);
     await server.passwords.setPassword('xen01', 'changed');
     expect(await login(ADMIN)).toEqual(ADMIN_IN);
-    expect(checks).toHaveLength(2);
+    expect(checks).toHaveLength(1);
     await server.passwords.setPassword('dtc-xen', 'new');
     expect(await login(ADMIN)).toEqual({ ok: false, status: 401 });
     expect(await login(basic('dtc-xen', 'new'))).toEqual(ADMIN_IN);
@@ -188,7 +188,8 @@ describe('the event loop', () => {
     const { port, passwords } = await start({
       auth: { throttle: { max_failures: 1_000 }, gate: { running_per_key: 4 } },
     });
-    setHashes([bcrypt('dtc-xen', 'secret')]);
+    // Long enough that what else a request costs is little beside it.
+    setHashes([bcrypt('dtc-xen', 'secret', 12)]);
     await soap(port);
     const started = performance.now();
     expect(await passwords.verify('dtc-xen', Buffer.from('wrong'))).toBe(false);
