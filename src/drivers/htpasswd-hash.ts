@@ -30,6 +30,13 @@ export function isKnownHash(hash: string): boolean {
   return [CRYPT, APR1, SHA1].some((kind) => kind.test(hash));
 }
 
+/** What of a hash decides how long it takes: its kind, and its rounds. */
+export function costOf(hash: string): string {
+  const [setting = 'DES'] =
+    /^(?:\$2[aby]\$[0-9]{2}|\$[56]\$(?:rounds=[0-9]+\$)?|\$apr1|\{SHA\})/.exec(hash) ?? [];
+  return setting.replace(/^\$2[ab]/, '$2y');
+}
+
 function sameText(one: string, other: string): boolean {
   const [a, b] = [Buffer.from(one, 'latin1'), Buffer.from(other, 'latin1')];
   return a.length === b.length && timingSafeEqual(a, b);

@@ -4,7 +4,7 @@ import { open, stat } from 'node:fs/promises';
 import { replaceFile } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';
 import type { FileLocks, PasswordFile } from '../core/ports.ts';
-import { isKnownHash, type PasswordHasher } from './htpasswd-hash.ts';
+import { costOf, isKnownHash, type PasswordHasher } from './htpasswd-hash.ts';
 
 /** What a {@link PasswordFile} is made of. */
 export interface PasswordFileOptions {
@@ -20,8 +20,8 @@ interface Users {
   readonly version: string;
   /** User -> hash; the first line of a user counts, as it does for Apache. Names are bytes, as latin1. */
   readonly hashes: ReadonlyMap<string, string>;
-  /** The hashes that an unknown user's password is checked against, so that it takes as long. */
-  readonly decoys: readonly string[];
+  /** A hash of each cost: every password is checked against one of each, so that it takes as long for whoever asks. */
+  readonly decoys: ReadonlyMap<string, string>;
 }
 
 /** The decoy of a file without a usable line: bcrypt, cost 10, of nothing known. */
@@ -38,8 +38,8 @@ function parseUsers(text: string, version: string): Users {
     const [user = '', hash = ''] = line.trimEnd().split(':');
     if (user !== '' && isKnownHash(hash) && !hashes.has(user)) hashes.set(user, hash);
   }
-  const decoys = hashes.size === 0 ? [LONE_DECOY] : [...hashes.values()];
-  return { version, hashes, decoys };
+  const known = hashes.size === 0 ? [LONE_DECOY] : [...hashes.values()];
+  return { version, hashes, decoys: new Map(known.map((hash) => [costOf(hash), hash])) };
 }
 
 const markOf = (at: BigIntStats) => [at.dev, at.ino, at.size, at.mtimeNs, at.ctimeNs].join(':');
@@ -67,7 +67,6 @@ function withoutUser(text: string, user: string): string {
 
 /** Opens an htpasswd file: read anew whenever it changes, written whole and under a lock. */
 export function createPasswordFile({ path, hasher, locks, lock_path }: PasswordFileOptions): PasswordFile {
-  const decoy_key = randomBytes(32);
   const mark_key = randomBytes(32);
   let users: Users | undefined;
 
@@ -102,11 +101,6 @@ export function createPasswordFile({ path, hasher, locks, lock_path }: PasswordF
     return users;
   }
 
-  function decoyFor(user: string, { decoys }: Users): string {
-    const at = createHmac('sha256', decoy_key).update(user).digest().readUInt32BE(0) % decoys.length;
-    return decoys[at] ?? LONE_DECOY;
-  }
-
   /** Replaces the file by what `edit` makes of it, under the lock of its writers. */
   async function change(user: string, edit: (text: string) => string): Promise<void> {
     const held = await locks.tryLock(lock_path, LOCK_WAIT_MS);
@@ -135,11 +129,15 @@ export function createPasswordFile({ path, hasher, locks, lock_path }: PasswordF
         .digest('base64');
     },
     async verify(user, password) {
-      const known = await currentUsers();
-      const name = bytesOf(user);
-      const hash = known.hashes.get(name);
-      const matched = await hasher.matches(password, hash ?? decoyFor(name, known));
-      return matched && hash !== undefined;
+      const { hashes, decoys } = await currentUsers();
+      const own = hashes.get(bytesOf(user));
+      let matched = false;
+      for (const [cost, decoy] of decoys) {
+        if (own !== undefined && costOf(own) === cost) matched = await hasher.matches(password, own);
+        // A program that is missing for others' kind of hash locks nobody else out.
+        else await hasher.matches(password, decoy).catch((error) => own ?? Promise.reject(error));
+      }
+      return matched;
     },
     async setPassword(user, password) {
       if (!/^[^\0-\x20:#\x7f][^\0-\x1f:\x7f]{0,254}$/.test(user)) {

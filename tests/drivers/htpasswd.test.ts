@@ -20,7 +20,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createFileLocks } from '../../src/drivers/flock.ts';
 import { createPasswordFile } from '../../src/drivers/htpasswd.ts';
-import { createPasswordHasher, isKnownHash } from '../../src/drivers/htpasswd-hash.ts';
+import { costOf, createPasswordHasher, isKnownHash } from '../../src/drivers/htpasswd-hash.ts';
 import { createRunner } from '../../src/drivers/run.ts';
 
 const SHA1_OF_SECRET = '{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=';
@@ -128,6 +128,57 @@ describe('reading the file', () => {
     writeFileSync(path, '');
     expect(await file.mark('dtc-xen')).toBe(mark);
     expect(await file.verify('dtc-xen', bytes('x'))).toBe(false);
+  });
+
+  test('whoever asks, one hash of each cost in the file is computed', async () => {
+    const own = (start: string) => (start + 'a'.repeat(53)).slice(0, 60);
+    const hashes = {
+      five: own('$2y$05$'),
+      ten: own('$2y$10$'),
+      ten_of_php: own('$2a$10$'),
+      sha512: '$6$salt$hash',
+      more_rounds: '$6$rounds=9000$salt$hash',
+      apr1: `$apr1$salt$${'a'.repeat(22)}`,
+      sha1: SHA1_OF_SECRET,
+      des: 'aaaaaaaaaaaaa',
+    };
+    writeFileSync(
+      path,
+      Object.entries(hashes)
+        .map((line) => `${line.join(':')}\n`)
+        .join(''),
+    );
+    let computed: string[] = [];
+    const matches = async (_: Uint8Array, hash: string) => {
+      computed.push(hash);
+      return true;
+    };
+    const file = createPasswordFile({
+      path,
+      hasher: { matches, bcrypt: () => Promise.reject(new Error('not asked for')) },
+      locks: createFileLocks(runner),
+      lock_path: join(folder, 'lock'),
+    });
+    for (const [user, hash] of [...Object.entries(hashes), ['nobody', undefined] as const]) {
+      computed = [];
+      expect(await file.verify(user, bytes('x'))).toBe(hash !== undefined);
+      expect([...new Set(computed.map(costOf))]).toHaveLength(computed.length);
+      expect(computed).toHaveLength(7);
+      if (hash !== undefined) expect(computed).toContain(hash);
+    }
+  });
+
+  test("a program that is missing for others' kind of hash locks nobody out", async () => {
+    writeFileSync(path, `a:${SHA1_OF_SECRET}\nb:$apr1$salt$${'a'.repeat(22)}\n`);
+    const file = createPasswordFile({
+      path,
+      hasher: createPasswordHasher(createRunner({ path: folder }), CRYPT),
+      locks: createFileLocks(runner),
+      lock_path: join(folder, 'lock'),
+    });
+    expect(await file.verify('a', bytes('secret'))).toBe(true);
+    expect(await file.verify('a', bytes('wrong'))).toBe(false);
+    await expect(file.verify('b', bytes('x'))).rejects.toMatchObject({ code: 'program_missing' });
   });
 
   test("a mark is one user's line's, and changes with that alone", async () => {

@@ -212,6 +212,7 @@ describe('the event loop', () => {
 describe('time tells nothing', () => {
   test.each([
     ['bcrypt', () => [bcrypt('known', 'secret', 8)]],
+    ['bcrypt of two costs', () => [bcrypt('known', 'secret', 5), bcrypt('other', 'secret', 9)]],
     ['apr1', () => [execFileSync('htpasswd', ['-nbm', 'known', 'secret'], { encoding: 'utf8' }).trim()]],
   ])('a user who does not exist takes as long as one who does: %s', async (_scheme, lines) => {
     const { passwords } = await start();
