@@ -33,7 +33,7 @@ export default defineConfig({
         name: names.join(' and '),
         include: names.map((name) => `${name}.test.ts`),
         maxWorkers: names.length,
-        testTimeout: names.some((each) => BETWEEN.includes(each)) ? 3_600_000 : 900_000,
+        testTimeout: names.some((each) => BETWEEN.includes(each)) ? 7_200_000 : 900_000,
         sequence: { groupOrder: groupOrder + 1 },
       },
     })),
