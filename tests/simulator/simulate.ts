@@ -5,6 +5,7 @@ import { type Lengths, type Played, Player, play } from './play.ts';
 import { OPERATIONS, type Story, stories, tell } from './story.ts';
 import { breathe, enterStory, realNow } from './surroundings.ts';
 import { Survey } from './survey.ts';
+import type { Violation } from './watch.ts';
 
 /** What is wanted of a run. */
 export interface Wanted {
@@ -61,6 +62,24 @@ async function measure(): Promise<Lengths | string> {
   return lengths;
 }
 
+/** A story to its end. What is thrown where nobody handles it would have ended the process: Node.js tells it once all else is done. */
+async function playWhole(story: Story, lengths: Lengths): Promise<Played> {
+  const violations: Violation[] = [];
+  const note = (thrown: unknown) =>
+    violations.push({
+      invariant: 'a defect',
+      told: `nobody handles what would have ended the process: ${thrown instanceof Error ? thrown.stack : String(thrown)}`,
+    });
+  process.on('unhandledRejection', note);
+  try {
+    const played = await play(story, lengths);
+    await breathe();
+    return { ...played, violations: [...played.violations, ...violations] };
+  } finally {
+    process.off('unhandledRejection', note);
+  }
+}
+
 /** Tells stories. */
 export async function simulate({
   seed: first_seed,
@@ -86,8 +105,7 @@ export async function simulate({
       return { stories: 0, calls, cpu_s: 0, happened, broken };
     }
     const property = fc.asyncProperty(stories, async (story) => {
-      if (told_stories % 10 === 0) await breathe();
-      const played = await play(story, lengths);
+      const played = await playWhole(story, lengths);
       told_stories += 1;
       calls += played.calls;
       for (const what of played.happened) happened[what] = (happened[what] ?? 0) + 1;
@@ -104,7 +122,7 @@ export async function simulate({
         endOnFailure: !shorten,
       });
       if (!counterexample) continue;
-      const again = await play(counterexample[0], lengths);
+      const again = await playWhole(counterexample[0], lengths);
       const after = batch * BATCH + numRuns;
       const [first] = again.violations;
       const told = tellBroken(counterexample[0], again, seed, log_lines);
