@@ -85,6 +85,12 @@ interface Wanted {
   readonly remove: readonly string[];
 }
 
+/** What is wanted where the new system is gone: the one before it stays, and so does an older one that was to go for it. */
+function without({ remove }: NamingRecord, places: Places, old: string | undefined): Wanted {
+  const older = remove.find((identity) => identity === places.old);
+  return { places: { ...(old && { current: old }), ...(older && { old: older }) }, remove: [] };
+}
+
 /**
  * Removes the disks that are to go, and gives the others their names. What is where is looked up once, before: under the
  * VPS's lock nobody else moves them, and each look would ask Xen and LVM anew.
@@ -104,8 +110,8 @@ async function exchange(store: DiskStore, vps: VpsId, disks: RootDisks, wanted: 
 
 /**
  * Makes the node as a record says, from whatever is there of it: after a crash at any instant it is called again and goes on. Where
- * the disk that is to be the root has gone (an admin removed it), the old system stays what it was; where neither is there, nothing
- * is done. The record is the caller's to remove.
+ * the disk that is to be the root has gone (an admin removed it), the old system stays what it was, and an older one with it; where
+ * neither is there, nothing is done. The record is the caller's to remove.
  *
  * @throws AgentError vps_running, vps_saved, vps_busy, disks_in_use, disks_missing, store_away: nothing was touched; program_*
  */
@@ -125,10 +131,13 @@ export async function applyNames(deps: ApplyDeps, vps: VpsId, record: NamingReco
       { log: { places, record } },
     );
   }
-  const wanted: Wanted = {
-    places: current === undefined ? { ...(old && { current: old }) } : { current, ...(old && { old }) },
-    remove: record.remove.filter((identity) => there(identity) !== undefined),
-  };
+  const wanted =
+    current === undefined
+      ? without(record, places, old)
+      : {
+          places: { current, ...(old && { old }) },
+          remove: record.remove.filter((identity) => there(identity) !== undefined),
+        };
   const config = current === undefined ? record.old_config : record.config;
 
   const done =
@@ -137,7 +146,7 @@ export async function applyNames(deps: ApplyDeps, vps: VpsId, record: NamingReco
     wanted.places.old === places.old;
   const as_wanted = done && sameFile(await guests.read(vps), config);
   if (!as_wanted) {
-    requireKnown(vps, places, [current, old, ...wanted.remove]);
+    requireKnown(vps, places, [current, old, ...record.remove]);
     await whileStopped(deps, vps, CANNOT, async () => {
       await idleRoots(store, vps);
       await whileUnconfigured(deps, vps, CANNOT, {
@@ -154,5 +163,8 @@ export async function applyNames(deps: ApplyDeps, vps: VpsId, record: NamingReco
   await store.flush(vps);
   if (!as_wanted) await guests.put(vps, config ?? undefined);
   const now = await store.roots(vps);
-  return { exchanged: current !== undefined, old: wanted.places.old === undefined ? undefined : now.old };
+  return {
+    exchanged: current !== undefined,
+    old: current === undefined || old === undefined ? undefined : now.old,
+  };
 }

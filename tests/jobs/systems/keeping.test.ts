@@ -192,6 +192,25 @@ describe('an approved system', () => {
     });
   });
 
+  it('whose disk somebody removed leaves the old one, and the one before it, which was to go for it', async () => {
+    await reinstalled(vps);
+    const systems = site.systems();
+    await systems.begin(vps, 'vbd', await systems.choose(vps, 'vbd'));
+    site.put(vps, 'third root', '.new');
+    const config = { text: '# third config', mode: 0o644, autostart: true };
+    await systems.approve(vps, { type: 'vbd', config, job: 'b' });
+    rmSync(join(site.folder, 'mnt/xen01.new.img'));
+    expect(await site.systems().settle(vps)).toMatch(/is gone, and the old one stays/);
+    expect(site.look(vps)).toEqual({
+      ...{ roots: { 'xen01.img': 'new root', 'xen01.old.img': 'old root' }, config: '# new config' },
+      ...{ autostart: true, unfinished: false },
+    });
+    await site.systems().rollback(vps);
+    expect(site.look(vps)).toMatchObject({
+      ...{ roots: { 'xen01.img': 'old root', 'xen01.old.img': 'new root' }, config: '# old config' },
+    });
+  });
+
   it('does not push away a disk that nobody knows', async () => {
     await reinstalled(vps, false);
     site.put(vps, 'a stranger', '.old');
