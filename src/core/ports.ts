@@ -150,6 +150,8 @@ export interface ReinstallRequest {
   readonly gateway: string;
   readonly dns: readonly string[];
   readonly image_type: ImageType;
+  /** As the caller was answered that it will be done: what is to stay is not built over, whatever has changed since. */
+  readonly mode?: 'swap' | 'in-place';
 }
 
 /** What a check was asked for. */

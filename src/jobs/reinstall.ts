@@ -98,6 +98,12 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
       const kernel = await deps.kernel();
       const disks = await idleDisks(deps, vps, request.image_type, CANNOT);
       const choice = await systems.choose(vps, request.image_type);
+      if (request.mode === 'swap' && choice.mode === 'in-place' && choice.told !== undefined) {
+        throw new AgentError(
+          'no_space',
+          `${vps.name} ${CANNOT} beside its system, as was answered: there is no room any more, or reinstall_mode was changed. Nothing was touched; order it again, and the answer says what becomes of the system.`,
+        );
+      }
       return { kernel, disks, installable, choice };
     }
 

@@ -77,7 +77,8 @@ export default defineOperation({
     await requireUnused(ctx.disks[disks.type], vps, 'cannot be reinstalled', disks);
     const choice = selfInstalledGuest(ostype) ? undefined : await ctx.systems.choose(vps, disks.type);
     const hash = await accounts.hashRootPassword(password);
-    const job = await jobs.start('reinstall', vps, { ...request, image_type: disks.type }, hash);
+    const mode = choice && { mode: choice.mode };
+    const job = await jobs.start('reinstall', vps, { ...request, image_type: disks.type, ...mode }, hash);
     return { result: [STARTED, choice?.told].filter(Boolean).join(' '), job: job.id };
   },
 });

@@ -207,9 +207,23 @@ describe('an installation of Debian', () => {
     expect(guestFile()).toContain('memory = 512');
   });
 
+  it('is not built over a system that was to stay, as the caller was answered: another took the room meanwhile', async () => {
+    const { begun, error } = await reinstall({ mode: 'swap' }, IN_PLACE);
+    expect(error).toMatchObject({
+      code: 'no_space',
+      message: expect.stringMatching(
+        /^xen01 cannot be reinstalled beside its system, as was answered: .*order it again/,
+      ),
+    });
+    expect([begun, called()]).toEqual([['check'], []]);
+    expect(readFileSync(join(folder, 'mnt/xen01.img'), 'utf8')).toBe('xen01.img');
+    expect(guestFile()).toBe('the old one');
+    expect((await reinstall({ mode: 'swap' })).error).toBeUndefined();
+  });
+
   it('is built on a disk with nothing on it at once', async () => {
     rmSync(join(folder, 'xen/xen01'));
-    const { message } = await reinstall({}, 'reinstall_mode=swap\n');
+    const { message } = await reinstall({ mode: 'swap' }, 'reinstall_mode=swap\n');
     expect(message).toBe('Debian trixie is installed on xen01; startVPS boots it.');
     expect(images()).toEqual(['xen01.img', 'xen01.swap.img']);
   });
