@@ -1,5 +1,7 @@
 // Calls that the agent must refuse: sent in both dialects as raw XML, since no client library would send most of them.
+
 import { Agent, request } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { ERRORS, type ErrorCode } from '../../src/core/errors.ts';
 import type { Endpoint, HttpAnswer } from '../legacy-client.ts';
@@ -93,6 +95,10 @@ export function told({ status, body }: HttpAnswer): Told {
   return { status, code: inner(body, /<code>([^<]*)</), message: fault };
 }
 
+/** What the daemon's own care holds a VPS for (src/jobs/systems/keeper.ts). */
+const HOUSEKEEPING =
+  /is busy: held by (?:finishing a reinstall|looking after saved memory|deleting an (?:unfinished|old) system|starting a guest whose reboot was lost),/;
+
 /** No file of ours, stack or version stands in what a caller is told. */
 function requirePlainSentence(message: string): void {
   expect(message).toMatch(/^[\x20-\x7e]{10,600}$/);
@@ -107,8 +113,17 @@ const sameMoment = (answer: Told): Told => ({
 
 /** A site and what is asked of it after every bad input. */
 export function watch(site: Site, secrets: readonly string[] = []) {
-  const asks = (dialect: Dialect, operation: string, fields: readonly Field[], at = site.endpoint()) =>
+  const once = (dialect: Dialect, operation: string, fields: readonly Field[], at = site.endpoint()) =>
     send(at, envelope(dialect, operation, fields)).then(told);
+
+  /** The agent looks after its VPSes from time to time, under the lock of each: whom it is busy with is asked for again. */
+  async function asks(...call: Parameters<typeof once>): Promise<Told> {
+    for (;;) {
+      const answer = await once(...call);
+      if (!HOUSEKEEPING.test(answer.message)) return answer;
+      await sleep(100);
+    }
+  }
 
   return {
     asks,

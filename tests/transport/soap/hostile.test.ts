@@ -1,3 +1,4 @@
+import { SaxesParser } from 'saxes';
 import { describe, expect, test } from 'vitest';
 import { decodeBody } from '../../../src/transport/soap/charset.ts';
 import { MalformedMessage } from '../../../src/transport/soap/malformed.ts';
@@ -5,6 +6,7 @@ import { readSoapCall } from '../../../src/transport/soap/reader.ts';
 import { HEAVY, HOSTILE } from './hostile-requests.ts';
 
 const BLOCKED_AT_MOST_ms = 20;
+const TIMES_PARSER = 5;
 const MEASURED_chars = 66 * 1024;
 
 function attempt(text: string): unknown {
@@ -15,19 +17,31 @@ function attempt(text: string): unknown {
   }
 }
 
+/** The XML parser alone, on the same text: what a slow machine makes of it. */
+function parseAlone(text: string): void {
+  const parser = new SaxesParser({ xmlns: true });
+  parser.on('error', () => undefined);
+  parser.on('text', () => undefined);
+  parser.write(text).close();
+}
+
 /**
- * The event loop's time for one request, from bytes to call. Other programs share the processor, and what they take is not
- * ours: the best of three runs counts, and of more where that is above half the bound.
+ * The event loop's time for one request, from bytes to call, and the parser's alone. Other programs share the processor, and what
+ * they take is not ours: the best of three runs counts, and of more where that is above half the bound.
  */
-function blocked_ms(text: string): number {
+function blocked(text: string): { ms: number; parser_ms: number } {
   const body = Buffer.from(text);
-  let best_ms = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < 3 || (run < 30 && best_ms > BLOCKED_AT_MOST_ms / 2); run++) {
+  const best = { ms: Number.POSITIVE_INFINITY, parser_ms: Number.POSITIVE_INFINITY };
+  const take = (what: keyof typeof best, work: () => unknown) => {
     const started = performance.now();
-    attempt(decodeBody(body, 'text/xml; charset=utf-8'));
-    best_ms = Math.min(best_ms, performance.now() - started);
+    work();
+    best[what] = Math.min(best[what], performance.now() - started);
+  };
+  for (let run = 0; run < 3 || (run < 30 && best.ms > BLOCKED_AT_MOST_ms / 2); run++) {
+    take('ms', () => attempt(decodeBody(body, 'text/xml; charset=utf-8')));
+    take('parser_ms', () => parseAlone(text));
   }
-  return best_ms;
+  return best;
 }
 
 describe('a hostile request is refused', () => {
@@ -50,15 +64,18 @@ test.each(Object.entries(HEAVY))('a heavy request is read: %s', (_name, text) =>
   expect(attempt(text)).toMatchObject({ operation: 'startVPS' });
 });
 
-test(`64 KB of anything block the event loop for less than ${BLOCKED_AT_MOST_ms} ms`, () => {
+test(`64 KB of anything block the event loop for less than ${BLOCKED_AT_MOST_ms} ms, or ${TIMES_PARSER} times the parser's time on a slow machine`, () => {
   const patterns = Object.entries({ ...HOSTILE, ...HEAVY }).filter(
     ([, text]) => text.length < MEASURED_chars,
   );
   for (const [, text] of patterns) attempt(text);
-  const worst = patterns
-    .map(([name, text]) => ({ name, ms: blocked_ms(text) }))
-    .sort((a, b) => b.ms - a.ms)
-    .slice(0, 3);
-  console.log(`slowest to read: ${worst.map(({ name, ms }) => `${name} ${ms.toFixed(1)} ms`).join(', ')}`);
-  expect(worst[0]?.ms).toBeLessThan(BLOCKED_AT_MOST_ms);
+  const worst = patterns.map(([name, text]) => ({ name, ...blocked(text) })).sort((a, b) => b.ms - a.ms);
+  const slowest = worst
+    .slice(0, 3)
+    .map(({ name, ms, parser_ms }) => `${name} ${ms.toFixed(1)} ms (the parser ${parser_ms.toFixed(1)})`);
+  console.log(`slowest to read: ${slowest.join(', ')}`);
+  const slow = worst.filter(
+    ({ ms, parser_ms }) => ms >= BLOCKED_AT_MOST_ms && ms >= TIMES_PARSER * parser_ms,
+  );
+  expect(slow).toEqual([]);
 });
