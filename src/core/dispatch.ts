@@ -57,7 +57,7 @@ function authorize(
 function changedMeanwhile({ user }: Caller): AgentError {
   return new AgentError(
     'not_allowed',
-    `The password of the user ${quoteName(user)} was changed while this call was on its way; nothing was done.`,
+    `The password of the user ${quoteName(user)} was changed while this call was on its way; nothing was done: call again with the new one.`,
   );
 }
 

@@ -135,7 +135,10 @@ export function createPasswordFile({ path, hasher, locks, lock_path }: PasswordF
       for (const [cost, decoy] of decoys) {
         if (own !== undefined && costOf(own) === cost) matched = await hasher.matches(password, own);
         // A program that is missing for others' kind of hash locks nobody else out.
-        else await hasher.matches(password, decoy).catch((error) => own ?? Promise.reject(error));
+        else
+          await hasher.matches(password, decoy).catch((error) => {
+            if (own === undefined) throw error;
+          });
       }
       return matched;
     },

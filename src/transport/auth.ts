@@ -64,7 +64,7 @@ export function createAuthenticator({
     });
   }
 
-  /** `mark` is taken before: what is verified meanwhile against a newer line is not taken for what the older one said. */
+  /** `mark` is taken before: what fits a line that came meanwhile is not remembered for the older one. */
   async function verdictOn(credentials: Credentials, group: string, mark: string): Promise<Verdict> {
     const digest = verified.digest(credentials.user, credentials.password, mark);
     if (verified.has(digest)) return 'right';
@@ -78,7 +78,7 @@ export function createAuthenticator({
     const own = check(credentials, group).finally(() => running.delete(key));
     running.set(key, own);
     const verdict = await own;
-    if (verdict === 'right') verified.add(digest);
+    if (verdict === 'right' && (await passwords.mark(credentials.user)) === mark) verified.add(digest);
     return verdict;
   }
 
