@@ -94,8 +94,8 @@ export interface DiskStore {
   roundedSize_bytes(size_mb: number): Promise<number>;
   /** Makes the disks that are missing; makes none where one cannot be made. */
   create(vps: VpsId, size: { root_mb: number; swap_mb: number }): Promise<void>;
-  /** Deletes both disks, and root disks of every other role; those already gone are fine. */
-  remove(vps: VpsId): Promise<void>;
+  /** Deletes both disks, and root disks of every other role; those already gone are fine. `onRemoved` hears of each as it goes. */
+  remove(vps: VpsId, onRemoved?: (path: string) => void): Promise<void>;
   /** Room for more disks, in MiB. */
   free_mib(): Promise<number>;
   /** The VPS's root disks in all roles. */

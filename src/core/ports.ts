@@ -27,6 +27,8 @@ export interface Hypervisor {
   savedVpses(): Promise<readonly VpsId[]>;
   /** Asks the guest to power off and waits until its domain is gone, at most `wait_ms`; then `program_timeout`. */
   shutdown(vps: VpsId, wait_ms: number): Promise<void>;
+  /** Says that an order wants the stopped guest stopped: where a reboot of its own was lost, it is not made up for. */
+  leaveStopped(vps: VpsId): Promise<void>;
   /** Powers the guest off at once and waits until its domain is gone. */
   destroy(vps: VpsId, wait_ms: number): Promise<void>;
   /** Memory that Xen can still give to guests, in MiB (`xl info`, free_memory). */

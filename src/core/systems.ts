@@ -37,7 +37,8 @@ export interface Systems {
   /** Says that the new system is whole. From now on {@link settle} puts it in its place, whatever happens. */
   approve(vps: VpsId, fresh: NewSystem): Promise<void>;
   /**
-   * Finishes what was begun: an approved system takes its place, an unfinished one goes. Nothing begun is fine.
+   * Finishes what was begun: an approved system takes its place, an unfinished one goes; a deletion that has come to nothing is
+   * forgotten, and another one is left to who ordered it. Nothing begun is fine.
    *
    * @returns what was done, in a sentence; undefined where there was nothing to do
    * @throws AgentError vps_running, disks_in_use: nothing was touched, and a later call goes on
@@ -49,6 +50,12 @@ export interface Systems {
   dropExpired(vps: VpsId): Promise<string | undefined>;
   /** Deletes old systems of other VPSes, the oldest first and no more than are needed for this room, where that helps. */
   makeRoom(type: ImageType, needed_bytes: number, wanted_for: VpsId): Promise<void>;
-  /** Forgets what is noted of the VPS's systems (killVPS). */
+  /** Makes sure that no killVPS of the VPS was cut off. Error: `vps_busy`. */
+  requireWhole(vps: VpsId): Promise<void>;
+  /** Notes that all of the VPS is deleted from now on, its configuration first: the name is given to nobody before {@link forget}. */
+  beginDeletion(vps: VpsId): Promise<void>;
+  /** Takes that back, where nothing has gone. */
+  stopDeletion(vps: VpsId): Promise<void>;
+  /** Forgets what is noted of the VPS's systems: the end of their deletion. */
   forget(vps: VpsId): Promise<void>;
 }

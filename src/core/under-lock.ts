@@ -70,7 +70,10 @@ export function createUnderLock({ ports, log }: UnderLockOptions): UnderLock {
       return await holding(lock, async () => {
         const job = await ports.jobs.current(vps);
         if (job) throw busyWithJob(vps, job);
-        if (settles) await settleSystems(vps);
+        if (settles) {
+          await settleSystems(vps);
+          await ports.systems.requireWhole(vps);
+        }
         return work();
       });
     } finally {

@@ -117,12 +117,16 @@ export function createLvm(options: LvmOptions): DiskStore {
         }
       }),
 
-    async remove(vps) {
+    async remove(vps, onRemoved) {
       const group = await lvm.groupName();
       const all = [names(vps).swap, ...ROOT_ROLES.map((role) => rootName(vps, role))];
       const there = await lvm.atRest(group, all);
       for (const name of all) lvm.requireRemovable(group, there, name);
-      for (const name of all) if (there.has(name)) await lvm.remove(group, name);
+      for (const name of all) {
+        if (!there.has(name)) continue;
+        await lvm.remove(group, name);
+        onRemoved?.(`${config.dev_dir}/${group}/${name}`);
+      }
     },
 
     async free_mib() {

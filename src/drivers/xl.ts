@@ -6,7 +6,7 @@ import type { Finished, Runner } from '../core/runner.ts';
 import { bySystemd, inGuestScope } from '../core/transient-unit.ts';
 import { type Domain, type DomainPhase, domainPhase, type VpsId } from '../core/vps.ts';
 import { whenSettled } from '../core/when-settled.ts';
-import { noteDestroyed, xlLog } from '../core/xl-log.ts';
+import { noteDestroyed, noteLeftStopped, xlLog } from '../core/xl-log.ts';
 import { shareFresh } from './fresh-share.ts';
 import { createGuestPresence, type PresenceOptions } from './guest-presence.ts';
 import { parseXlInfo } from './parse/xl-info.ts';
@@ -210,11 +210,8 @@ export function createXl({
     );
   }
 
-  async function requireDomain(vps: VpsId): Promise<Domain> {
-    const domain = await afterReboot(vps);
-    if (domain) return domain;
-    throw new AgentError('vps_not_running', `${vps.name} is not running: Xen has no such domain.`);
-  }
+  const notRunning = (vps: VpsId) =>
+    new AgentError('vps_not_running', `${vps.name} is not running: Xen has no such domain.`);
 
   return {
     list,
@@ -241,8 +238,14 @@ export function createXl({
       throw failure;
     },
 
+    leaveStopped: (vps) => noteLeftStopped(config.xen_log_dir, vps),
+
     async shutdown(vps, wait_ms) {
-      const domain = await requireDomain(vps);
+      const domain = await afterReboot(vps);
+      if (!domain) {
+        await noteLeftStopped(config.xen_log_dir, vps);
+        throw notRunning(vps);
+      }
       const before = domainPhase(domain);
       if (before === 'running' || before === 'paused' || before === 'building') {
         const { failure, there } = await change(vps, 'shutdown', [domainName(vps)], shutdown_timeout_ms);
@@ -258,11 +261,13 @@ export function createXl({
           : undefined,
       );
       if (back) throw cameBack(vps, back);
+      await noteLeftStopped(config.xen_log_dir, vps);
     },
 
     async destroy(vps, wait_ms) {
       await noteDestroyed(config.xen_log_dir, vps);
-      let domain: Domain | undefined = await requireDomain(vps);
+      let domain = await afterReboot(vps);
+      if (!domain) throw notRunning(vps);
       for (let times = 0; domain && times < MAX_DESTROYED; times += 1) {
         domain = (await destroyDomain(vps, domain, wait_ms)) ?? (await afterReboot(vps));
         await noteDestroyed(config.xen_log_dir, vps);

@@ -181,6 +181,7 @@ async function hand(
     refused,
     failed: `It is not known whether ${host} has it now: where there is /etc/xen/${dest.name} there, it is whole, and does not start by itself. ${refused}`,
   });
+  await hypervisor.leaveStopped(vps);
   await peer.message({ commit: true });
   await peer.expect('stored');
   const whole = `${host} has the whole of ${vps.name}${as}; see here and there which of them has its link in /etc/xen/auto, and start only one.`;

@@ -29,6 +29,7 @@ export default defineOperation({
     const { type, root, swap } = await requireBothDisks(ctx.disks, vps, undefined, 'cannot be configured');
     const disks = { type, root: root.path, swap: swap.path };
     const kernel = kerneltype === 'install' ? config.bsd_install_kernel_path : config.bsd_kernel_path;
+    await ctx.hypervisor.leaveStopped(vps);
     await ctx.guests.writeBsd({ vps, memory_mb: ramsize, ips, disks, kernel });
     await ctx.guests.enableAutostart(vps);
     return { result: `Wrote the configuration of ${vps.name}` };

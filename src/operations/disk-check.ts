@@ -19,6 +19,7 @@ export default defineOperation({
     await requireStopped(ctx.hypervisor, vps, 'cannot be checked');
     const disks = await requireDisks(ctx.disks, vps, undefined);
     await requireUnused(ctx.disks[disks.type], vps, 'cannot be checked', disks);
+    await ctx.hypervisor.leaveStopped(vps);
     const job = await ctx.jobs.start('fsck', vps, { image_type: disks.type });
     return { result: `Started the check of ${vps.name}`, job: job.id };
   },

@@ -3,8 +3,19 @@ import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname, wholeNumber, word } from '../core/fields.ts';
 import { makeDisks } from '../core/make-disks.ts';
 import { defineOperation } from '../core/operation.ts';
-import type { Disk } from '../core/ports.ts';
+import type { Disk, DiskStore } from '../core/ports.ts';
+import type { VpsId } from '../core/vps.ts';
 import { findIfThere, requireStopped } from '../core/vps-checks.ts';
+
+/** Beside a new root disk, what was the only system of its VPS would be an old one, and go for its age. */
+async function requireNoSystem(store: DiskStore, vps: VpsId): Promise<void> {
+  const left = Object.values(await store.roots(vps)).map(({ path }) => path);
+  if (left.length === 0) return;
+  throw new AgentError(
+    'disks_exist',
+    `${vps.name} has no root disk in its place, but others: ${left.join(', ')}. Nothing was touched: rollbackVPSos puts an old system in its place, killVPS deletes all of it.`,
+  );
+}
 
 const MIB = 1024 * 1024;
 const MAX_DISK_MB = 64 * 1024 * 1024;
@@ -46,6 +57,7 @@ export default defineOperation({
       );
       throw refuse(`disks of other sizes (root ${sizes[0]}, swap ${sizes[1]})`);
     }
+    if (!there.root) await requireNoSystem(store, vps);
     if (there.root && there.swap) return { result: `${vps.name} has these disks already` };
     await requireStopped(hypervisor, vps, 'cannot be given disks');
     await makeDisks({ store, systems }, vps, there, { root_mb: hddsize, swap_mb: swapsize });

@@ -33,6 +33,7 @@ export default defineOperation({
       throw new AgentError('not_found', `${vps.name} has no such iso; see reportInstalledIso.`);
     }
     const disks = { type, root: root.path, swap: swap.path };
+    await ctx.hypervisor.leaveStopped(vps);
     await ctx.guests.writeHvm({ vps, memory_mb: ramsize, ips, disks, vnc_password, iso_path });
     await ctx.accounts.unpinIsos(vps, iso_path);
     await ctx.guests.enableAutostart(vps);

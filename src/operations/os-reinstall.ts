@@ -78,6 +78,7 @@ export default defineOperation({
     const choice = selfInstalledGuest(ostype) ? undefined : await ctx.systems.choose(vps, disks.type);
     const hash = await accounts.hashRootPassword(password);
     const mode = choice && { mode: choice.mode };
+    await hypervisor.leaveStopped(vps);
     const job = await jobs.start('reinstall', vps, { ...request, image_type: disks.type, ...mode }, hash);
     return { result: [STARTED, choice?.told].filter(Boolean).join(' '), job: job.id };
   },

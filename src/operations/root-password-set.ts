@@ -24,6 +24,7 @@ export default defineOperation({
     const { root, type } = disks;
     await whileStopped(ctx, vps, CANNOT, async () => {
       await requireUnused(ctx.disks[type], vps, CANNOT, disks);
+      await ctx.hypervisor.leaveStopped(vps);
       await ctx.roots.setRootPassword(root, hash);
     });
     return { result: `Changed the root password of ${vps.name}` };

@@ -2,9 +2,20 @@ import * as z from 'zod';
 import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname, word } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
+import type { VpsId } from '../core/vps.ts';
 import { findIfThere, requireUnused, whileStopped, whileUnconfigured } from '../core/vps-checks.ts';
 
 const CANNOT = 'cannot be deleted';
+
+/** What went before something failed is told with it: a refusal of the second step is none of the whole. */
+function halfDeleted(vps: VpsId, gone: readonly string[], error: unknown): unknown {
+  if (!(error instanceof AgentError)) return error;
+  return new AgentError(
+    'program_failed',
+    `${vps.name} is half deleted: ${gone.join(', ')} went, and then no more: ${error.message.replace(/\.$/, '')}. Call killVPS again.`,
+    { cause: error },
+  );
+}
 
 export default defineOperation({
   name: 'killVPS',
@@ -37,22 +48,31 @@ export default defineOperation({
     await whileStopped(ctx, vps, CANNOT, async () => {
       const before = await store.find(vps);
       await requireUnused(store, vps, CANNOT, before);
-      await whileUnconfigured(ctx, vps, CANNOT, {
-        config: await guests.read(vps),
-        work: () => store.remove(vps),
-        // What cannot be seen may all be there.
-        untouched: () =>
-          store.find(vps).then(
-            ({ root, swap }) => !root === !before.root && !swap === !before.swap,
-            () => true,
-          ),
-      });
-      await systems.forget(vps);
+      await systems.beginDeletion(vps);
+      const gone: string[] = [];
+      // What cannot be seen may all be there, unless it was seen to go.
+      const untouched = async () =>
+        gone.length === 0 &&
+        (await store.find(vps).then(
+          ({ root, swap }) => !root === !before.root && !swap === !before.swap,
+          () => true,
+        ));
+      try {
+        await whileUnconfigured(ctx, vps, CANNOT, {
+          config: await guests.read(vps),
+          work: () => store.remove(vps, (path) => gone.push(path)),
+          untouched,
+        });
+      } catch (error) {
+        if (await untouched()) await systems.stopDeletion(vps);
+        throw gone.length === 0 ? error : halfDeleted(vps, gone, error);
+      }
     });
     await accounts.revoke(vps);
     await accounts.unpinIsos(vps);
     await jobs.forget(vps);
     await consoles.forget(vps);
+    await systems.forget(vps);
     return { result: `Deleted ${vps.name}` };
   },
 });

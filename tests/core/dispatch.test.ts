@@ -27,7 +27,7 @@ const ports = {
     },
   },
   jobs: { current: async () => job },
-  systems: { settle: async () => settle() },
+  systems: { settle: async () => settle(), requireWhole: async () => undefined },
 } as unknown as Ports;
 
 const operation = (name: string, who: Who, more: Partial<Operation> = {}): Operation =>

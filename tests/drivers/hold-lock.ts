@@ -15,7 +15,7 @@ const xen01 = { number: '01', name: 'xen01' };
 const runner = createRunner({ path: process.env['PATH'] ?? '' });
 const locks = createVpsLocks({ run_dir, locks: createFileLocks(runner) });
 const nothing = async () => undefined;
-const ports = { locks, jobs: { current: nothing }, systems: { settle: nothing } };
+const ports = { locks, jobs: { current: nothing }, systems: { settle: nothing, requireWhole: nothing } };
 const underLock = createUnderLock({ ports: ports as never, log: { warn: () => undefined } });
 
 async function hold([program, ...args]: string[]): Promise<void> {

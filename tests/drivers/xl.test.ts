@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { parseVpsId, type VpsId } from '../../src/core/vps.ts';
+import { lostReboot } from '../../src/core/xl-log.ts';
 import { createXl } from '../../src/drivers/xl.ts';
 import { createSmallPrograms, type SmallPrograms } from './small-programs.ts';
 import { transcript } from './transcript.ts';
@@ -28,7 +29,7 @@ const CONFIG = parseConfig(
   'job_runner=detached\nproc_dir=/nowhere\nxen_save_dir=/nowhere\nxen_dir=/nowhere\nxen_log_dir=/nowhere',
 );
 
-function scriptedXl(states: readonly string[], change = 'exit 0') {
+function scriptedXl(states: readonly string[], change = 'exit 0', config = CONFIG) {
   scripts += 1;
   const folder = join(programs.root, `script-${scripts}`);
   mkdirSync(folder);
@@ -46,7 +47,7 @@ ${change}`,
   );
   const xl = createXl({
     runner: programs.runner,
-    config: CONFIG,
+    config,
     poll_ms: 10,
     settle_ms: 1_000,
     ask_timeout_ms: 5_000,
@@ -100,6 +101,17 @@ describe('xl shutdown', () => {
         /^xen01: xl shutdown did not end within 0.4 s and was killed; Xen has xen01/,
       ),
     });
+  });
+
+  it('leaves a guest stopped that was lost at its own reboot, before it was asked or while it is waited for', async () => {
+    const log = join(programs.root, 'xl-xen01.log');
+    for (const states of [[''], [row(3, '-b----'), row(3, '--psr-'), '']]) {
+      writeFileSync(log, 'Done. Rebooting now\nlibxl: error: unable to add disk devices\n');
+      const { xl } = scriptedXl(states, 'exit 0', { ...CONFIG, xen_log_dir: programs.root });
+      const end = await xl.shutdown(xen01, 5_000).catch(({ code }) => code);
+      expect(end).toBe(states.length === 1 ? 'vps_not_running' : undefined);
+      expect(lostReboot(readFileSync(log, 'utf8'))).toBeUndefined();
+    }
   });
 
   it('takes a guest that went by itself for what it is: gone', async () => {

@@ -15,7 +15,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { AgentError } from '../../src/core/errors.ts';
 import type { GuestPresence } from '../../src/core/presence.ts';
 import { type Domain, parseVpsId, type VpsId } from '../../src/core/vps.ts';
-import { lostReboot, noteDestroyed } from '../../src/core/xl-log.ts';
+import { lostReboot, noteDestroyed, noteLeftStopped } from '../../src/core/xl-log.ts';
 import { createLostReboots } from '../../src/jobs/lost-reboots.ts';
 import { locksIn } from './plan-harness.ts';
 
@@ -90,10 +90,42 @@ it('a guest that was destroyed by order while it rebooted stays down, whatever x
   expect(lostReboot(readFileSync(join(base, 'log/xl-xen01.log'), 'utf8'))).toMatch('block add');
 });
 
+it('a lost guest that somebody works with meanwhile is left stopped where the order wants it so, and started where it does not', async () => {
+  write(LOG + CAME_BACK);
+  const reboots = make();
+  await reboots.look();
+  domains = [];
+  write(LOG + LOST);
+  for (const wants_it_stopped of [false, true]) {
+    created = [];
+    const order = await locksIn(base).acquire(vps, 'an order');
+    await reboots.look();
+    expect(created).toEqual([]);
+    if (wants_it_stopped) await noteLeftStopped(join(base, 'log'), vps);
+    await order.release();
+    await reboots.look();
+    expect(created).toEqual(wants_it_stopped ? [] : ['xen01']);
+    domains = [{ name: 'xen01', domid: 11, memory_mib: 64, vcpus: 1, state: '-b----', cpu_seconds: 1 }];
+    await reboots.look();
+    domains = [];
+  }
+  // The next agent knows it too.
+  await make().look();
+  expect(created).toEqual([]);
+});
+
+it('adds nothing to the log of a guest that was lost at no reboot', async () => {
+  write(LOG + CAME_BACK);
+  await noteLeftStopped(join(base, 'log'), vps);
+  expect(readFileSync(join(base, 'log/xl-xen01.log'), 'utf8')).toBe(LOG + CAME_BACK);
+});
+
 it('notes nothing where there is no log, or no file', async () => {
   await noteDestroyed(join(base, 'log'), vps);
+  await noteLeftStopped(join(base, 'log'), vps);
   symlinkSync(join(base, 'elsewhere'), join(base, 'log/xl-xen01.log'));
   await noteDestroyed(join(base, 'log'), vps);
+  await noteLeftStopped(join(base, 'log'), vps);
   expect(readdirSync(base)).toEqual(['log']);
 });
 

@@ -35,6 +35,7 @@ export function hypervisorWith(domains: readonly Domain[]) {
     tidySaved: async () => [],
     savedVpses: async () => [],
     create: no,
+    leaveStopped: async () => undefined,
     shutdown: no,
     destroy: no,
     freeMemory_mib: no,

@@ -6,6 +6,8 @@ export interface System {
   readonly made_by: string;
   /** What its configuration gives it in MB: how a configuration is known to be this system's. */
   readonly memory_mb: number;
+  /** When it was begun. */
+  readonly made_ms: number;
   whole: boolean;
   /** A guest has run on it, or it was told as installed: from then on it may only go by an order. */
   precious: boolean;

@@ -10,7 +10,7 @@ export interface Call {
   /** `rename /etc/xen/xen01`, `lvrename`: for the story in words. */
   readonly what: string;
   /** The program whose step it is. */
-  readonly program?: { kill(): void };
+  readonly program?: { kill(): void; slowDown(ms: number): void };
 }
 
 /** What is done at a call instead of, before or after it. */

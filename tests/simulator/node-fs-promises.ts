@@ -36,6 +36,7 @@ function statsOf(inode: Inode) {
   const size = inode.disk || inode.size_bytes > 0 ? inode.size_bytes : inode.text.length;
   return {
     ...{ ino: inode.ino, mode: inode.mode, size, uid: 0, gid: 0, nlink: inode.links, dev: 1 },
+    blocks: Math.ceil(size / 512),
     ...{ mtimeMs: inode.mtime_ms, birthtimeMs: inode.birth_ms, mtime: new Date(inode.mtime_ms) },
     isFile: () => inode.type === 'file',
     isDirectory: () => inode.type === 'folder',
@@ -44,11 +45,12 @@ function statsOf(inode: Inode) {
 }
 
 function bigStatsOf(inode: Inode) {
-  const { ino, size, mode, ...rest } = statsOf(inode);
+  const { ino, size, mode, blocks, ...rest } = statsOf(inode);
   const ns = (ms: number) => BigInt(Math.round(ms * 1e6));
   return {
     ...rest,
-    ...{ ino: BigInt(ino), size: BigInt(size), mode: BigInt(mode), dev: 1n, nlink: BigInt(inode.links) },
+    ...{ ino: BigInt(ino), size: BigInt(size), blocks: BigInt(blocks), mode: BigInt(mode), dev: 1n },
+    nlink: BigInt(inode.links),
     ...{ mtimeNs: ns(inode.mtime_ms), ctimeNs: ns(inode.mtime_ms), birthtimeNs: ns(inode.birth_ms) },
   };
 }

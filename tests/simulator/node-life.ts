@@ -164,6 +164,9 @@ export class NodeLife {
         machine.faulty = true;
         machine.mounts.put(`${AT.state}/states/${vps}/names.json`, 'file').text = '{ "phase": ';
         return;
+      case 'a root disk is removed by hand':
+        removeRoot(vps);
+        return;
       case 'volumes come back':
         machine.volumes.lacks_disk = false;
         machine.setStore('volumes', true);
@@ -201,6 +204,24 @@ function isIdle(store: 'images' | 'volumes'): boolean {
       : [...machine.volumes.names.values()].map(({ disk }) => disk);
   const is_busy = [...machine.programs.values()].some(({ cmdline }) => cmdline[0] !== 'xl');
   return !is_busy && disks.every(({ users }) => users.size === 0);
+}
+
+/** An admin removes one of a VPS's root disks, which nothing has open. */
+function removeRoot(vps: string): void {
+  const { watch, chance, images, volumes, mounts } = machine;
+  const found = watch.everyRoot().filter(({ disk }) => disk.vps === vps && disk.users.size === 0);
+  const busy = !isIdle('images') || !isIdle('volumes') || machine.xen.find(vps);
+  if (found.length === 0 || busy || !mounts.at(AT.images) || !volumes.is_there) return;
+  const { name, disk } = chance.pick(found);
+  watch.removedByHand(disk);
+  if (volumes.names.get(name)?.disk === disk) {
+    volumes.mapped.delete(name);
+    volumes.commit((names) => names.delete(name));
+    volumes.flush();
+    return;
+  }
+  images.change({ folder: images.root, name: `${name}.img`, to: undefined });
+  images.sync(images.root);
 }
 
 /** One xl of xendomains', to its end. */

@@ -51,6 +51,10 @@ const isOperation = (what: string): what is OperationName => (OPERATIONS as read
 const isEvent = (what: string): what is EventName => (EVENTS as readonly string[]).includes(what);
 const isFault = (what: string): what is FaultName => (FAULTS as readonly string[]).includes(what);
 const JOBS: readonly string[] = ['reinstall', 'fsck'];
+/** Orders after which a guest is started by another order alone. */
+const LEAVES_STOPPED: readonly string[] = [
+  ...['shutdown', 'destroy', 'reinstall', 'rollback', 'fsck', 'password'],
+];
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
@@ -105,7 +109,9 @@ export class Player {
         asked.outcome = outcome;
         if (asked.order) asked.order.until_ms = engine.now;
         startAnswered?.();
-        if (operation === 'destroy' && outcome.ok) watch.destroyAnswered(vps);
+        if (LEAVES_STOPPED.includes(operation) && (outcome.ok || outcome.error.code === 'vps_not_running'))
+          watch.leftStopped(vps);
+        if (operation === 'setup' && outcome.ok) watch.handedOver(vps);
         if (outcome.ok) {
           machine.log.push(
             `${name} of ${vps}: ${String(outcome.output['result'] ?? outcome.output['state'] ?? 'done')}`,
@@ -151,7 +157,7 @@ export class Player {
     const vps = VPSES[act.vps];
     const does = (work: () => void): Trap => ({ [when]: work });
     this.happened.push(what);
-    if (isFault(what)) return this.#faultFor(what, when, call, by);
+    if (isFault(what)) return this.#faultFor(what, when, call, by, vps);
     // A call that finds a store half gone may say what it will.
     if (/go away$/.test(what)) machine.faulty = true;
     if (isEvent(what)) return does(() => this.#happens(what, vps));
@@ -166,12 +172,35 @@ export class Player {
     when: 'before' | 'after',
     call: Call,
     by: Process | undefined,
+    vps: string,
   ): Trap | undefined {
+    const slow_ms = 4_000 + 20_000 * machine.chance.next();
     switch (fault) {
       case 'the caller dies':
         return by && { [when]: () => machine.kill(by) };
       case 'the program is killed':
         return call.program && { [when]: () => call.program?.kill() };
+      case 'the program is slow':
+        return call.program && { [when]: () => call.program?.slowDown(slow_ms) };
+      case 'the caller dies, the program goes on':
+        return (
+          call.program &&
+          by && {
+            [when]: () => {
+              call.program?.slowDown(slow_ms);
+              machine.kill(by);
+            },
+          }
+        );
+      case 'a guest starts beside a slow program':
+        return (
+          call.program && {
+            [when]: () => {
+              call.program?.slowDown(slow_ms);
+              this.#happens('guest starts by hand', vps);
+            },
+          }
+        );
       case 'ENOSPC':
       case 'EIO': {
         if (

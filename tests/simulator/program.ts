@@ -43,6 +43,7 @@ export class Program {
   readonly input: string;
   readonly by_xendomains: boolean;
   #work: Work | undefined;
+  #slow_ms = 0;
   readonly #onEnd: Start['onEnd'];
 
   constructor(start: Start) {
@@ -70,6 +71,11 @@ export class Program {
     this.#wait(1);
   }
 
+  /** Has its next step come later: it is held up, as by a disk that does not answer. */
+  slowDown(ms: number): void {
+    this.#slow_ms = ms;
+  }
+
   #wait(ms: number): void {
     machine.engine.at(machine.engine.now + ms * (0.5 + machine.chance.next()), this, () => this.#step());
   }
@@ -81,6 +87,12 @@ export class Program {
 
   #go(): void {
     if (!this.alive || !this.#work) return;
+    if (this.#slow_ms > 0) {
+      const ms = this.#slow_ms;
+      this.#slow_ms = 0;
+      machine.engine.at(machine.engine.now + ms, this, () => this.#step());
+      return;
+    }
     const { done, value } = this.#work.next();
     if (!this.alive) return;
     if (done) this.#end(value);

@@ -20,6 +20,7 @@ const numberAfter = (args: readonly string[], option: string) => Number(args[arg
 
 /** flock(1) on a descriptor, or with a file and a command, which it becomes. */
 function* flock(by: Program, args: readonly string[], start: Start, fds: readonly number[]): Work {
+  yield 2;
   const kind = args.includes('--shared') ? 'shared' : 'exclusive';
   const conflict = { exit: numberAfter(args, '--conflict-exit-code') || 1 };
   const until = machine.engine.now + 1000 * (args.includes('--timeout') ? numberAfter(args, '--timeout') : 0);

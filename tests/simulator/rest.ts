@@ -103,7 +103,8 @@ function lookForAll(player: Player, when: string): void {
     }
   }
   for (const vps of VPSES) {
-    if (killed(vps) || player.moved_images || roots.some(({ name }) => name === vps)) continue;
+    const is_known = killed(vps) || player.moved_images || watch.removed_by_hand.has(vps);
+    if (is_known || roots.some(({ name }) => name === vps)) continue;
     const there = roots.filter(({ disk }) => disk.vps === vps).map(({ name }) => name);
     watch.report(
       'not nameable',
@@ -129,7 +130,12 @@ async function tryOut(player: Player, vps: string): Promise<void> {
     const checked = await askAndWait(player, 'fsck', vps);
     if (checked?.outcome?.ok === false && /destroyVPS/.test(checked.outcome.error.message)) return;
   }
-  const expected = killed(vps) || player.moved_images || mayBeUnfinished(vps) || wasBuiltOver(player, vps);
+  const expected =
+    killed(vps) ||
+    watch.removed_by_hand.has(vps) ||
+    player.moved_images ||
+    mayBeUnfinished(vps) ||
+    wasBuiltOver(player, vps);
   if (code === 'vps_not_installed' && !expected) {
     watch.report('not nameable', `${vps} has no configuration at rest: ${message}`);
   }

@@ -67,7 +67,7 @@ function* mkfs(by: Program, args: readonly string[]): Work {
   const disk = machine.diskAt(path);
   if (!disk) return failed(1, `${path} does not exist`);
   machine.watch.overwritten(disk, by);
-  disk.system = { made_by: id, memory_mb, whole: false, precious: false };
+  disk.system = { made_by: id, memory_mb, made_ms: machine.engine.now, whole: false, precious: false };
   machine.watch.made.set(id, { system: disk.system, vps: disk.vps });
   return args.includes('--swap') ? yield* onDisk(by, after(args, '--swap'), 200, () => undefined) : made;
 }

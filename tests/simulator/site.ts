@@ -73,7 +73,7 @@ export function makeSite(story: Story): void {
   VPSES.forEach((vps, i) => {
     const type = types[i] as 'lvm' | 'vbd';
     const memory_mb = FIRST_MEMORY_MB + i;
-    const system: System = { made_by: `first-${vps}`, memory_mb, whole: true, precious: true };
+    const system: System = { made_by: `first-${vps}`, memory_mb, made_ms: 0, whole: true, precious: true };
     putDisk(type, vps, 'root', system);
     putDisk(type, vps, 'swap', undefined);
     machine.watch.treasure(system, vps);

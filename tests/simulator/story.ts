@@ -45,10 +45,18 @@ export const EVENTS = [
     'an hour passes',
     'a day passes',
     'a record is damaged',
+    'a root disk is removed by hand',
   ] as const),
 ] as const;
 /** What fails at one call. */
-export const FAULTS = ['the caller dies', 'the program is killed', 'ENOSPC', 'EIO'] as const;
+export const FAULTS = [
+  ...(['the caller dies', 'the program is killed', 'ENOSPC', 'EIO'] as const),
+  ...([
+    'the program is slow',
+    'the caller dies, the program goes on',
+    'a guest starts beside a slow program',
+  ] as const),
+] as const;
 
 export type OperationName = (typeof OPERATIONS)[number];
 export type EventName = (typeof EVENTS)[number];
@@ -135,6 +143,7 @@ const event = weighted<EventName>([
   [4, 'a day passes'],
   [1, 'a record is damaged'],
   [1, 'volumes lack a disk'],
+  [2, 'a root disk is removed by hand'],
 ]);
 
 const interrupting = fc.oneof(
@@ -143,6 +152,9 @@ const interrupting = fc.oneof(
     weight: 6,
     arbitrary: weighted<FaultName | EventName>([
       [6, 'the caller dies'],
+      [2, 'the caller dies, the program goes on'],
+      [2, 'a guest starts beside a slow program'],
+      [1, 'the program is slow'],
       [1, 'the program is killed'],
       [2, 'ENOSPC'],
       [2, 'EIO'],
@@ -187,6 +199,81 @@ const step: fc.Arbitrary<Step> = fc.record({
   ),
 });
 
+/** Most of a long way is about one VPS. */
+const firstVps = fc.constantFrom<0 | 1>(0, 0, 0, 0, 0, 1);
+const plain = (...acts: readonly Act['what'][]) =>
+  fc.record<Step>({
+    act: fc.record({ what: fc.constantFrom(...acts), vps: firstVps }),
+    by: fc.constant('daemon'),
+    interruptions: fc.constant([]),
+  });
+/** An operation that something happens in, between these thousandths of it. */
+const interrupted = (acts: readonly OperationName[], by: FaultName | EventName, from: number, to: number) =>
+  fc.record<Step>({
+    act: fc.record({ what: fc.constantFrom(...acts), vps: firstVps }),
+    by: fc.constantFrom('daemon', 'daemon', 'hand'),
+    interruptions: fc.tuple(
+      fc.record<Interruption>({
+        counting: fc.constantFrom('look', 'write', 'program', 'any'),
+        at: fc.noBias(fc.integer({ min: from, max: to })),
+        when: fc.constantFrom('before', 'after'),
+        act: fc.record({ what: fc.constant(by), vps: firstVps }),
+      }),
+    ),
+  });
+/** An exchange waits: the guest was started while the new system was made. */
+const waiting = interrupted(['reinstall'], 'guest starts by hand', 700, 999);
+
+/** Long ways to places that chance alone comes to too seldom. */
+const WAYS: readonly fc.Arbitrary<readonly Step[]>[] = [
+  fc.tuple(waiting, interrupted(['reinstall', 'rollback'], 'guest powers off', 0, 250), step),
+  fc.tuple(waiting, plain('guest powers off'), plain('images are moved', 'agent dies'), step),
+  fc.tuple(waiting, plain('an hour passes', 'agent dies', 'an hour passes'), step, step),
+  // A bill over many samples.
+  fc.array(
+    fc.oneof(
+      { weight: 4, arbitrary: plain('minutes pass', 'minutes pass', 'collect') },
+      {
+        weight: 2,
+        arbitrary: plain('agent dies', 'guest reboots itself', 'power fails', 'node reboots', 'start'),
+      },
+      { weight: 1, arbitrary: step },
+    ),
+    { minLength: 4, maxLength: 7, size: 'max' },
+  ),
+  // A VPS of which a part is gone.
+  fc.tuple(
+    plain('reinstall'),
+    interrupted(['kill'], 'the caller dies', 0, 999),
+    plain('setup', 'setup', 'a day passes'),
+    plain('rollback', 'rollback', 'reinstall'),
+    step,
+  ),
+  fc.tuple(
+    plain('reinstall'),
+    plain('a root disk is removed by hand'),
+    fc.oneof(plain('setup', 'rollback', 'a day passes'), step),
+    step,
+    step,
+  ),
+  // A guest that is started in the middle of what its order looks at.
+  fc.tuple(
+    step,
+    interrupted(
+      ['password', 'fsck', 'rollback', 'kill', 'reinstall'],
+      'a guest starts beside a slow program',
+      0,
+      999,
+    ),
+    step,
+  ),
+];
+const steps = fc.oneof(
+  { withCrossShrink: true },
+  { weight: 14, arbitrary: fc.array(step, { minLength: 1, maxLength: 6, size: 'max' }) },
+  ...WAYS.map((arbitrary) => ({ weight: 1, arbitrary: arbitrary as fc.Arbitrary<Step[]> })),
+);
+
 /** Stories. */
 export const stories: fc.Arbitrary<Story> = fc.record({
   settings: fc.record({
@@ -198,7 +285,7 @@ export const stories: fc.Arbitrary<Story> = fc.record({
   room: fc.constantFrom('much', 'much', 'little'),
   foreign: fc.constantFrom(false, false, true),
   running: fc.tuple(fc.constantFrom(false, false, true), fc.boolean()),
-  steps: fc.array(step, { minLength: 1, maxLength: 6, size: 'max' }),
+  steps,
   seed: fc.noBias(fc.integer({ min: 0, max: 0x7fffffff })),
 });
 
@@ -206,7 +293,8 @@ const nameOf = (index: 0 | 1) => `xen0${index + 1}`;
 const tellAct = ({ what, vps: index }: Act) =>
   (OPERATIONS as readonly string[]).includes(what) ||
   what.startsWith('guest') ||
-  what === 'a record is damaged'
+  what === 'a record is damaged' ||
+  what === 'a root disk is removed by hand'
     ? `${what} ${nameOf(index)}`
     : what;
 

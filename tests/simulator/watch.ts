@@ -12,6 +12,7 @@ export type Invariant =
   | 'told as installed, and gone'
   | 'two users of one disk'
   | 'memory thrown away'
+  | 'another owner'
   | 'not nameable'
   | 'the bill'
   | 'a defect';
@@ -57,22 +58,45 @@ export class Watch {
   /** Guests that were lost at their own reboot, and since when. */
   readonly lost_since = new Map<string, number>();
 
-  /** Guests that were destroyed by order, until somebody starts them; and how many orders to start each are open. */
-  readonly destroyed = new Set<string>();
+  /** Guests that are stopped by order, until somebody starts them; and how many orders to start each are open. */
+  readonly left_stopped = new Set<string>();
+  /** When a VPS got its next owner: it was killed by order, was without a configuration then, and had its disks made. */
+  readonly handed_over = new Map<string, number>();
+  /** VPSes of which an admin has removed a root disk. */
+  readonly removed_by_hand = new Set<string>();
   readonly #starts = new Map<string, number>();
 
   startAsked(vps: string): () => void {
     const count = (by: number) => this.#starts.set(vps, (this.#starts.get(vps) ?? 0) + by);
     count(1);
-    this.destroyed.delete(vps);
+    this.left_stopped.delete(vps);
     return () => {
       count(-1);
-      this.destroyed.delete(vps);
+      this.left_stopped.delete(vps);
     };
   }
 
-  destroyAnswered(vps: string): void {
-    if ((this.#starts.get(vps) ?? 0) === 0) this.destroyed.add(vps);
+  leftStopped(vps: string): void {
+    if ((this.#starts.get(vps) ?? 0) === 0 && !this.#machine.xen.find(vps)) this.left_stopped.add(vps);
+  }
+
+  handedOver(vps: string): void {
+    const killed = this.orders.filter(
+      (order) => order.what === 'kill' && order.vps === vps && !order.refused,
+    );
+    const last = killed.at(-1);
+    if (last && !this.#machine.mounts.isThere(`${AT.xen}/${vps}`)) this.handed_over.set(vps, last.since_ms);
+  }
+
+  /** An admin removes a disk: what was on it is gone by his will. */
+  removedByHand(disk: Disk): void {
+    this.removed_by_hand.add(disk.vps);
+    const { system } = disk;
+    if (!system) return;
+    this.treasure(system, disk.vps);
+    const entry = this.precious.get(system);
+    if (entry) entry.gone = true;
+    system.precious = false;
   }
 
   lost(vps: string): void {
@@ -221,24 +245,27 @@ export class Watch {
    */
   #isAdminsOwn(user: DiskUser, other: DiskUser, domain: Domain): boolean {
     const is_ours = domain.spec.disks.every(({ script }) => script.endsWith('/block-dtc-xen'));
-    const LOOK_MS = 1_500;
+    const LOOK_MS = 600;
     return !is_ours && user.since_ms > other.since_ms - LOOK_MS && !domain.by_xendomains;
   }
 
   /** A domain that was started runs from here on. */
   booted({ disks, spec, by_reboot, by_hand, by_xendomains }: Domain): void {
     const is_agents = !by_reboot && !by_hand && !by_xendomains;
-    if (is_agents && this.destroyed.has(spec.name))
-      this.report('not nameable', `${spec.name} was destroyed by order, and the agent started it`);
-    this.destroyed.delete(spec.name);
+    if (is_agents && this.left_stopped.has(spec.name))
+      this.report('not nameable', `${spec.name} was stopped by order, and the agent started it`);
+    this.left_stopped.delete(spec.name);
     const root = disks.find(({ disk }) => disk.kind === 'root')?.disk;
     if (!root) return;
     const { system } = root;
     if (!system) {
-      this.report('not nameable', `${spec.name} runs on a disk with nothing on it`);
+      if (!this.removed_by_hand.has(root.vps))
+        this.report('not nameable', `${spec.name} runs on a disk with nothing on it`);
       return;
     }
     this.treasure(system, root.vps);
+    if (system.made_ms <= (this.handed_over.get(root.vps) ?? -1))
+      this.report('another owner', `${spec.name} runs the system ${system.made_by} of the owner before`);
     if (!system.whole)
       this.report('not nameable', `${spec.name} runs on the unfinished system ${system.made_by}`);
     if (system.memory_mb !== spec.memory_mb) {

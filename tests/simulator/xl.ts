@@ -79,7 +79,7 @@ function forget(path: string): void {
 
 function* create(by: Program, args: readonly string[]): Work {
   const path = args.at(-1) ?? '';
-  yield 100;
+  yield 20;
   const text = machine.mounts.read(path);
   if (text === undefined) return failed(1, `Failed to read config file: ${path}: No such file or directory`);
   const spec = parseSpec(text);

@@ -7,7 +7,7 @@ import type { DiskStore, Hypervisor, ImageType, RootDisk, VpsLocks } from '../..
 import type { SteadyClock } from '../../core/steady-clock.ts';
 import type { Systems } from '../../core/systems.ts';
 import { parseVpsId, type VpsId } from '../../core/vps.ts';
-import { createSystemRecords } from './record.ts';
+import { createSystemRecords, halfDeleted } from './record.ts';
 import { ifUnlocked } from './unlocked.ts';
 
 const HOUR_S = 3_600;
@@ -85,11 +85,19 @@ export function createSystemKeeper(options: SystemKeeperOptions): SystemKeeper {
     return age_s < 0 || age_s >= config.reinstall_keep_hours * HOUR_S;
   }
 
+  /** VPSes that were told as half deleted: they stay so until somebody calls killVPS. */
+  const half_deleted = new Set<string>();
+
   async function finish(vps: VpsId): Promise<void> {
     if (!(await isBegun(vps))) return;
-    await ifUnlocked(locks, vps, 'finishing a reinstall', log, async () => {
+    await ifUnlocked(locks, vps, 'finishing what was begun', log, async () => {
       const told = await systems.settle(vps);
       if (told !== undefined) log.warn({ vps: vps.name }, told);
+      if ((await records.names.read(vps))?.phase !== 'deleting') half_deleted.delete(vps.name);
+      else if (!half_deleted.has(vps.name)) {
+        half_deleted.add(vps.name);
+        log.warn({ vps: vps.name }, halfDeleted(vps));
+      }
     });
   }
 

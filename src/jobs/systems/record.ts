@@ -18,24 +18,29 @@ const guestFile = z.object({ text: z.string(), mode: z.number(), autostart: z.bo
  *      |           |             ^
  *      |           +-> (none)    |                    the reinstall failed or was cut off: xenNN.new goes
  *      +-------------------------+                    a rollback
+ *
+ * From each of them killVPS comes to `deleting`, and there to its end; where nothing has gone yet, what was there `before` returns.
  */
-const names = z.discriminatedUnion('phase', [
-  z.object({ phase: z.literal('building'), type: imageType, store }),
-  z.object({
-    phase: z.literal('naming'),
-    type: imageType,
-    store,
-    /** The job that made the new system; a rollback has none. */
-    job: z.string().optional(),
-    /** Identities: the disk that is to be the root, the one that is to be kept as the old one, and those that go. */
-    current: z.string(),
-    old: z.string().optional(),
-    remove: z.array(z.string()),
-    /** The configuration that goes with the root, and the one that goes with the old one; null: none. */
-    config: guestFile.nullable(),
-    old_config: guestFile.nullable(),
-  }),
-]);
+const building = z.object({ phase: z.literal('building'), type: imageType, store });
+const naming = z.object({
+  phase: z.literal('naming'),
+  type: imageType,
+  store,
+  /** The job that made the new system; a rollback has none. */
+  job: z.string().optional(),
+  /** Identities: the disk that is to be the root, the one that is to be kept as the old one, and those that go. */
+  current: z.string(),
+  old: z.string().optional(),
+  remove: z.array(z.string()),
+  /** The configuration that goes with the root, and the one that goes with the old one; null: none. */
+  config: guestFile.nullable(),
+  old_config: guestFile.nullable(),
+});
+const deleting = z.object({
+  phase: z.literal('deleting'),
+  before: z.discriminatedUnion('phase', [building, naming]).nullable(),
+});
+const names = z.discriminatedUnion('phase', [building, naming, deleting]);
 
 /** `old.json`: the old system that is there, or what became of the last one. It speaks of one disk, and says nothing of another. */
 const old = z.discriminatedUnion('state', [
@@ -50,14 +55,20 @@ const old = z.discriminatedUnion('state', [
   z.object({ state: z.literal('gone'), at: z.iso.datetime(), why: z.string() }),
 ]);
 
-/** What was begun with the names of a VPS's disks. */
+/** What was begun with a VPS's disks and their names. */
 export type NamesRecord = z.output<typeof names>;
-/** The second half of it: from here on there is no way but forward. */
+/** A reinstall that has not approved its system. */
+export type BuildingRecord = Extract<NamesRecord, { phase: 'building' }>;
+/** An exchange: from here on there is no way but forward. */
 export type NamingRecord = Extract<NamesRecord, { phase: 'naming' }>;
 /** What is known of a VPS's old system. */
 export type OldRecord = z.output<typeof old>;
 /** Of one that is there. */
 export type KeptRecord = Extract<OldRecord, { state: 'kept' }>;
+
+/** What is there of a VPS whose killVPS was cut off, as a sentence that says what to do. */
+export const halfDeleted = (vps: VpsId): string =>
+  `${vps.name} is half deleted: a killVPS of it did not come to its end. Call killVPS again: before that, nothing else is done with the name.`;
 
 /** A JSON file of one VPS, replaced as a whole. */
 interface RecordFile<T> {

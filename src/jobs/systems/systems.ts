@@ -10,7 +10,7 @@ import { findIfThere, requireStopped } from '../../core/vps-checks.ts';
 import { applyNames, requireStore } from './apply.ts';
 import { chooseMode } from './choose.ts';
 import { createOldSystems, type OldSystems } from './old-system.ts';
-import { createSystemRecords, type NamesRecord, type NamingRecord } from './record.ts';
+import { type BuildingRecord, createSystemRecords, halfDeleted, type NamingRecord } from './record.ts';
 import { makeRoom } from './room.ts';
 
 const HOUR_S = 3_600;
@@ -18,7 +18,7 @@ const HOUR_S = 3_600;
 /** What {@link createSystems} needs. */
 export interface SystemsOptions {
   readonly config: Pick<Config, 'state_dir' | 'reinstall_mode' | 'reinstall_keep_hours'>;
-  readonly hypervisor: Pick<Hypervisor, 'presence'>;
+  readonly hypervisor: Pick<Hypervisor, 'presence' | 'leaveStopped'>;
   readonly disks: Readonly<Record<ImageType, DiskStore>>;
   readonly guests: GuestConfigStore;
   readonly locks: VpsLocks;
@@ -58,6 +58,35 @@ export function createSystems(options: SystemsOptions): Systems {
     );
   }
 
+  /** The configuration goes first: where it is there, nothing has gone. */
+  async function dropDeletion(vps: VpsId): Promise<string | undefined> {
+    if (!(await guests.exists(vps))) return undefined;
+    await stopDeletion(vps);
+    const told = `A killVPS of ${vps.name} was cut off before it deleted anything: ${vps.name} is as it was.`;
+    return [told, await settle(vps)].filter((sentence) => sentence !== undefined).join(' ');
+  }
+
+  async function settle(vps: VpsId): Promise<string | undefined> {
+    const record = await records.names.read(vps);
+    switch (record?.phase) {
+      case undefined:
+        return undefined;
+      case 'building':
+        return dropUnfinished(vps, record);
+      case 'naming':
+        return apply(vps, record);
+      case 'deleting':
+        return dropDeletion(vps);
+    }
+  }
+
+  async function stopDeletion(vps: VpsId): Promise<void> {
+    const record = await records.names.read(vps);
+    if (record?.phase !== 'deleting') return;
+    if (record.before) await records.names.write(vps, record.before);
+    else await records.names.remove(vps);
+  }
+
   async function apply(vps: VpsId, record: NamingRecord): Promise<string> {
     const store = disks[record.type];
     const { exchanged, old } = await applyNames({ hypervisor, locks, store, guests }, vps, record);
@@ -69,7 +98,7 @@ export function createSystems(options: SystemsOptions): Systems {
     return told;
   }
 
-  async function dropUnfinished(vps: VpsId, { type, store }: NamesRecord): Promise<string> {
+  async function dropUnfinished(vps: VpsId, { type, store }: BuildingRecord): Promise<string> {
     await requireStore(disks[type], vps, store);
     await disks[type].mendNames(vps);
     const { current, new: fresh } = await disks[type].roots(vps);
@@ -109,11 +138,7 @@ export function createSystems(options: SystemsOptions): Systems {
       });
     },
 
-    async settle(vps) {
-      const record = await records.names.read(vps);
-      if (!record) return undefined;
-      return record.phase === 'naming' ? apply(vps, record) : dropUnfinished(vps, record);
-    },
+    settle,
 
     async rollback(vps) {
       const cannot = 'cannot be rolled back';
@@ -141,6 +166,7 @@ export function createSystems(options: SystemsOptions): Systems {
         config: await olds.config(vps, roots),
         old_config: config_now,
       };
+      await hypervisor.leaveStopped(vps);
       await records.names.write(vps, record);
       try {
         await apply(vps, record);
@@ -173,9 +199,28 @@ export function createSystems(options: SystemsOptions): Systems {
     makeRoom: (type, needed_bytes, wanted_for) =>
       makeRoom({ store: disks[type], locks, olds, log }, needed_bytes, wanted_for),
 
+    async requireWhole(vps) {
+      if ((await records.names.read(vps))?.phase === 'deleting')
+        throw new AgentError('vps_busy', halfDeleted(vps));
+    },
+
+    async beginDeletion(vps) {
+      try {
+        const before = (await records.names.read(vps)) ?? null;
+        if (before?.phase !== 'deleting') await records.names.write(vps, { phase: 'deleting', before });
+      } catch (error) {
+        // Deleting is how room is made, and how one gets rid of a record that is damaged: neither keeps anybody from it.
+        const { code = '', message } = error as NodeJS.ErrnoException;
+        if (!['ENOSPC', 'EDQUOT', 'record_damaged'].includes(code)) throw error;
+        log.warn({ vps: vps.name }, `That ${vps.name} is being deleted cannot be noted: ${message}`);
+      }
+    },
+
+    stopDeletion,
+
     async forget(vps) {
-      await records.names.remove(vps);
       await records.old.remove(vps);
+      await records.names.remove(vps);
     },
   };
 

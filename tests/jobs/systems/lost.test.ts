@@ -1,7 +1,8 @@
 // Ways in which a customer's system was lost, each as it happened.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentError } from '../../../src/core/errors.ts';
 import { vpsOf } from '../plan-harness.ts';
@@ -293,4 +294,50 @@ it('a guest that is saved has its systems left alone', async () => {
   site.presences.delete('xen01');
   await site.keeper().recover();
   expect(site.look(vps)).toMatchObject({ config: '# new config', unfinished: false });
+});
+
+describe('a killVPS that was cut off', () => {
+  it('with disks gone: it is told once, and nothing is done for it or with the name until another killVPS', async () => {
+    await installed();
+    await approve();
+    const before = site.look(vps).roots;
+    const systems = site.systems();
+    await systems.beginDeletion(vps);
+    rmSync(join(site.folder, 'xen', vps.name));
+    const lines: string[] = [];
+    const keeper = site.keeper(
+      hoursGoBy(1_000),
+      pino({ level: 'warn' }, { write: (line: string) => lines.push(JSON.parse(line).msg) }),
+    );
+    for (let time = 0; time < 3; time += 1) {
+      await keeper.recover();
+      await keeper.tidy();
+    }
+    expect(lines).toEqual([expect.stringMatching(/^xen01 is half deleted: .* Call killVPS again/)]);
+    expect(site.look(vps).roots).toEqual(before);
+    await expect(systems.requireWhole(vps)).rejects.toMatchObject({ code: 'vps_busy' });
+    await systems.forget(vps);
+    await systems.requireWhole(vps);
+  });
+
+  it('before its configuration went: it is as it was, and what had been begun goes on', async () => {
+    await installed();
+    await approve();
+    await site.systems().beginDeletion(vps);
+    expect(await site.systems().settle(vps)).toMatch(/was cut off before it deleted anything.*in its place/);
+    expect(site.look(vps)).toEqual({
+      roots: { 'xen01.img': 'new root', 'xen01.old.img': 'old root' },
+      ...{ config: '# new config', autostart: true, unfinished: false },
+    });
+  });
+
+  it('has no need of a record that can be read', async () => {
+    await installed();
+    await approve();
+    writeFileSync(site.record(vps, 'names'), '{ "phase": ');
+    await site.systems().beginDeletion(vps);
+    await expect(site.systems().requireWhole(vps)).rejects.toMatchObject({ code: 'record_damaged' });
+    await site.systems().forget(vps);
+    await site.systems().requireWhole(vps);
+  });
 });

@@ -151,7 +151,7 @@ export function makeSystemsSite(settings = '') {
     presences,
     clock,
     systems,
-    keeper: (now?: () => Date) =>
+    keeper: (now?: () => Date, log = pino({ level: 'silent' })) =>
       createSystemKeeper({
         config,
         hypervisor,
@@ -159,7 +159,7 @@ export function makeSystemsSite(settings = '') {
         disks: { vbd: createDiskFiles({ runner, config }), lvm: noVolumes },
         locks,
         clock: steady,
-        log: pino({ level: 'silent' }),
+        log,
       }),
     record: (vps: VpsId, name: 'names' | 'old') => join(folder, 'state/states', vps.name, `${name}.json`),
     /** Puts a root image there, whose content is what tells it from others. */

@@ -147,8 +147,24 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   mutant('a guest that was destroyed while it rebooted is lost', [
     'core/xl-log.ts',
-    ' || line === DESTROYED',
+    '= [DESTROYED, LEFT_STOPPED]',
+    '= [LEFT_STOPPED, DESTROYED.slice(1)]',
+  ]),
+  mutant('a lost guest is started after an order that wants it stopped', [
+    'core/xl-log.ts',
+    '= [DESTROYED, LEFT_STOPPED]',
+    '= [DESTROYED]',
+  ]),
+  mutant('a half deleted VPS is given to the next owner', [
+    'core/under-lock.ts',
+    'await ports.systems.requireWhole(vps);',
     '',
+  ]),
+  mutant('a deletion is not noted', ['operations/vps-kill.ts', 'await systems.beginDeletion(vps);', '']),
+  mutant('disks are made beside the only system', [
+    'operations/disks-setup.ts',
+    'if (!there.root) await requireNoSystem(store, vps);',
+    'void requireNoSystem;',
   ]),
   mutant('restored memory stays while the guest runs', [
     'drivers/xl-saved.ts',
