@@ -25,6 +25,8 @@ import { hasSignature, ROOT_ROLES, rootName, vpsOfRoot } from './root-names.ts';
 import { lastWords } from './run.ts';
 
 const MIB = 1024 * 1024;
+/** Of stat(2), whatever the file system's blocks are. */
+const STAT_BLOCK_BYTES = 512;
 const ASK_TIMEOUT_MS = 30_000;
 /** Reserving takes long only where the file system writes zeroes. */
 const RESERVE_TIMEOUT_MS = 240_000;
@@ -97,9 +99,19 @@ export function createDiskFiles({
 
   const findDisk = async (name: string) => (await findDisks([name]))[0];
 
+  /** What images have a right to and is not theirs yet: holes that a guest has punched, or an admin's `cp --sparse`. */
+  async function promised_bytes(): Promise<number> {
+    const names = (await readdir(folder)).filter((name) => /^xen[0-9]+(?:\.[a-z]+)?\.img$/.test(name));
+    const holes = names.map(async (name) => {
+      const there = await unlessMissing(lstat(join(folder, name)), undefined);
+      return there?.isFile() ? Math.max(0, there.size - there.blocks * STAT_BLOCK_BYTES) : 0;
+    });
+    return (await Promise.all(holes)).reduce((sum, bytes) => sum + bytes, 0);
+  }
+
   async function free_bytes(): Promise<number> {
     const { bavail, bsize } = await statfs(folder);
-    return bavail * bsize;
+    return Math.max(0, bavail * bsize - (await promised_bytes()));
   }
 
   async function reserve(name: string, size_bytes: number): Promise<void> {
@@ -231,14 +243,16 @@ export function createDiskFiles({
       }
     },
 
-    async remove(vps) {
+    async remove(vps, onRemoved) {
       await requireThere();
       const all = [names(vps).swap, ...ROOT_ROLES.map((role) => image(vps, role))];
       for (const name of all) await requireRemovable(name);
       for (const name of all) {
         await rm(unfinished(name), { force: true });
         await requireRemovable(name);
+        if (!(await exists(name))) continue;
         await rm(join(folder, name), { force: true });
+        onRemoved?.(join(folder, name));
       }
       if (await exists('.')) await syncFolder(folder);
     },

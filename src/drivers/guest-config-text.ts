@@ -35,7 +35,8 @@ function checked(what: string, value: string, pattern: RegExp): string {
 
 /**
  * A disk line (xl-disk-configuration(5), `script`). An image goes through Xen's own block script at least, which makes a loop device
- * of a file: no qemu is needed in dom0. Ours does the same, where nothing works on the disk.
+ * of a file: no qemu is needed in dom0. Ours does the same, where nothing works on the disk. What a guest would discard of an image
+ * stays reserved (`no-discard`): its holes would be given to others, and its next write there would find a full file system.
  */
 function diskLine(
   type: GuestConfig['disks']['type'],
@@ -45,7 +46,8 @@ function diskLine(
 ): string {
   if (type === 'lvm' && block_script === undefined) return `phy:${path},${vdev},w`;
   const script = block_script === undefined ? 'block' : checked('block_script', block_script, PATH);
-  return `format=raw,vdev=${vdev},access=w,backendtype=phy,script=${script},target=${path}`;
+  const reserved = type === 'vbd' ? 'no-discard,' : '';
+  return `format=raw,vdev=${vdev},access=w,backendtype=phy,${reserved}script=${script},target=${path}`;
 }
 
 /** The lines that every guest has, checked. */

@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { STORE_MARK as MARK } from '../../src/core/store-mark.ts';
@@ -96,6 +105,24 @@ describe('image files', () => {
       expect(images()).toHaveLength(2);
     } finally {
       closeSync(fd);
+    }
+  });
+
+  it('keep their room where a guest discards what is on them: nobody else is given it', async () => {
+    mkdirSync(mount);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', mount]);
+    try {
+      await files().create(xen01, { root_mb: 5, swap_mb: 1 });
+      const free_mib = await files().free_mib();
+      execFileSync('fallocate', ['--punch-hole', '-o', '0', '-l', `${4 * MIB}`, join(mount, 'xen01.img')]);
+      expect(statfsSync(mount).bavail * statfsSync(mount).bsize).toBeGreaterThan(4 * MIB);
+      expect(await files().free_mib()).toBe(free_mib);
+      const xen02 = parseVpsId('02') as VpsId;
+      await expect(files().create(xen02, { root_mb: 3, swap_mb: 1 })).rejects.toMatchObject({
+        code: 'no_space',
+      });
+    } finally {
+      execFileSync('umount', [mount]);
     }
   });
 

@@ -75,7 +75,7 @@ on_crash = "restart"
     const disks = { type: 'vbd', root: '/srv/xen01.img', swap: '/srv/xen01.swap.img' } as const;
     await store('XEN_DOMU_HDD_DEV_TYPE=hd').write({ ...guest, disks, initrd: undefined });
     expect(text()).toContain(
-      '"format=raw,vdev=hda,access=w,backendtype=phy,script=block,target=/srv/xen01.img"',
+      '"format=raw,vdev=hda,access=w,backendtype=phy,no-discard,script=block,target=/srv/xen01.img"',
     );
     expect(text()).toContain('root = "/dev/hda ro"\nextra = "console=hvc0 net.ifnames=0"\n');
     expect(text()).not.toContain('ramdisk');

@@ -23,5 +23,9 @@ it('xl understands the boot order and the screen as they are meant', () => {
   expect(disk.b_info['type.hvm'].boot).toBe('c');
   expect(disk.b_info['type.hvm'].vnc).toMatchObject({ enable: 'False' });
   expect(parsed('hvm-on-images').b_info['type.hvm'].vnc).toMatchObject({ listen: '127.0.0.1' });
+  expect(parsed('hvm-on-images').disks).toMatchObject([
+    { discard_enable: 'False' },
+    { discard_enable: 'False' },
+  ]);
   expect(parsed('bsd').b_info.kernel).toBe('/boot/netbsd-INSTALL_XEN3_DOMU');
 });

@@ -44,6 +44,7 @@ function parseDisk(file, text) {
       if (part === '' && target !== undefined) return;
       if (key) disk[key] = value;
       else if (part === 'cdrom') disk.devtype = 'cdrom';
+      else if (part === 'no-discard') disk.discard = false;
       else if (positions[index]) disk[positions[index]] = part;
       else bad('unknown value', part);
     });
@@ -64,6 +65,7 @@ function parseDisk(file, text) {
     mode: ACCESS[disk.access],
     format: disk.format || 'raw',
     ...(backendtype && { backendtype }),
+    ...(disk.discard === false && { discard: false }),
     ...(script && { script }),
     cdrom: disk.devtype === 'cdrom',
   };

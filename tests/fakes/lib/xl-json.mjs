@@ -48,6 +48,7 @@ export function configJson(spec, uuid, memory_mib, live) {
         format: disk.format,
         script: disk.script,
         readwrite: disk.mode === 'w' ? 1 : undefined,
+        discard_enable: disk.discard === false ? 'False' : undefined,
         colo_restore_enable: live ? 'False' : undefined,
       })),
     ),
