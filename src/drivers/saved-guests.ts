@@ -94,6 +94,13 @@ export function createSavedGuests({
     began_ms > memory_ms &&
     !(suspended && ended_ms < began_ms && Math.abs(ended_ms - memory_ms) < DESTROY_MS);
 
+  /** A domain that was made of it has never run: it is as good as new, and no older than that domain's log by any clock. */
+  async function makeNew(vps: VpsId, path: string): Promise<void> {
+    const began_ms = (await lastStart(vps))?.began_ms ?? 0;
+    const made = new Date(Math.max(Date.now(), Math.ceil(began_ms) + 1));
+    await utimes(path, made, made);
+  }
+
   /** What the last start was when a memory was seen first: told by that and not by a clock, which may have been set since. */
   const seen = new Map<string, { memory: string; start: string | undefined; is_past: boolean }>();
 
@@ -128,8 +135,7 @@ export function createSavedGuests({
 
     async move(vps, from, to) {
       const path = await pathOf(vps, to);
-      // A domain that was made of it has never run: it is as good as new.
-      if (to === 'saved') await utimes(await pathOf(vps, from), new Date(), new Date());
+      if (to === 'saved') await makeNew(vps, await pathOf(vps, from));
       await rename(await pathOf(vps, from), path);
       await syncFolder(await folder());
       return path;

@@ -136,6 +136,17 @@ it("a restore that fails beside another's domain leaves that one alone; its memo
   expect(calls).toHaveLength(1);
 });
 
+it('a restore that failed while the clock was years behind leaves memory to go on from, whatever is left of the log', async () => {
+  writeFileSync(join(folder, 'log/xl-xen01.log'), 'Waiting for domain xen01 (domid 3) to die [pid 5002]\n');
+  put('xen01');
+  fails = 'restore';
+  vi.useFakeTimers({ toFake: ['Date'], now: 60_000 });
+  await expect(make().restore(xen01)).rejects.toThrow('xl restore failed');
+  vi.useRealTimers();
+  expect(await make().tidySaved(xen01)).toEqual([]);
+  expect(files()).toEqual(['xen01']);
+});
+
 it('memory that lies beside a guest that runs is set aside, after a minute; xendomains deletes it at once', async () => {
   vi.useFakeTimers({ toFake: ['performance'] });
   put('xen01');
