@@ -1,5 +1,5 @@
 // What outlives what: the daemon killed during a job, the job killed, both; the daemon stopped; an answer cut off.
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
@@ -182,6 +182,43 @@ describe('killVPS', () => {
     expect(await said('rollbackVPSos', {})).toMatch(/it has no old system; it has never had one/);
     expect(await said('setupLVMDisks', size)).toBe('done');
   });
+});
+
+it('killVPS tells what is gone where it cannot go on, and the VPS waits for another one', async () => {
+  const vpsname = 'xen42';
+  await site.modern('setupLVMDisks', { vpsname, hddsize: 64, swapsize: 16, imagetype: 'lvm' });
+  await site.node.setFault({ match: `lvremove vg0/${vpsname}`, mode: 'fail', exit: 5, stderr: '  oops\n' });
+  await expect(site.modern('killVPS', { vpsname, imagetype: 'lvm' })).rejects.toMatchObject({
+    code: 'program_failed',
+    message: expect.stringMatching(
+      /^xen42 is half deleted: \S+\/vg0\/xen42swap went, and then no more: .*oops\. Call killVPS again\.$/,
+    ),
+  });
+  await expect(site.modern('fsckVPSpartition', { vpsname })).rejects.toMatchObject({
+    code: 'vps_busy',
+    message: expect.stringMatching(/half deleted/),
+  });
+  await site.node.clearFaults();
+  await site.modern('killVPS', { vpsname, imagetype: 'lvm' });
+  await expect(site.modern('fsckVPSpartition', { vpsname })).rejects.toMatchObject({ code: 'disks_missing' });
+});
+
+it('setupLVMDisks makes no root disk beside the only system that a VPS has, whatever that is called', async () => {
+  const [vpsname, imagetype] = ['xen43', 'vbd'];
+  const size = { vpsname, hddsize: 64, swapsize: 16, imagetype };
+  const image = (ending: string) => join(site.folder.path, `mnt/${vpsname}${ending}.img`);
+  await site.modern('setupLVMDisks', size);
+  for (const ending of ['.old', '.new', '.passing']) {
+    renameSync(image(''), image(ending));
+    await expect(site.modern('setupLVMDisks', size)).rejects.toMatchObject({
+      code: 'disks_exist',
+      message: expect.stringMatching(
+        /xen43 has no root disk in its place, but others: .*Nothing was touched/,
+      ),
+    });
+    renameSync(image(ending), image(''));
+  }
+  await site.modern('killVPS', { vpsname, imagetype });
 });
 
 describe('SIGTERM to the daemon', () => {

@@ -10,7 +10,7 @@ const common = {
 const { XEN_ONLY: only = '', XEN_TEST_LONG: long } = process.env;
 const named = only === '' ? [] : only.split(',');
 /** Between guests and work on their disks: minutes each, and nothing beside it, since xl kills a script that takes 10 s. */
-const BETWEEN = ['saved', 'rebooting', 'by-hand', 'renames', 'orderly'];
+const BETWEEN = ['saved', 'rebooting', 'by-hand', 'renames', 'orderly', 'images'];
 /** Two share the machine where one of them waits for much; the others have it alone, the one that reboots it last. */
 const phases = [
   ['life', 'failures'],
