@@ -174,7 +174,8 @@ export class Player {
     by: Process | undefined,
     vps: string,
   ): Trap | undefined {
-    const slow_ms = 4_000 + 20_000 * machine.chance.next();
+    // From a moment to half a minute.
+    const slow_ms = 300 * 80 ** machine.chance.next();
     switch (fault) {
       case 'the caller dies':
         return by && { [when]: () => machine.kill(by) };

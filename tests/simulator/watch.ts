@@ -316,12 +316,10 @@ export class Watch {
   fileNamed(path: string, text: string): void {
     if (isSample(path)) this.bill.stored(text);
     const [, vps = '', job] = /\/states\/(xen[0-9]+)\/([^/]+)\/status\.json$/.exec(path) ?? [];
-    if (
-      job === undefined ||
-      !text.includes('\n  "state": "succeeded"') ||
-      !text.includes('"kind": "reinstall"')
-    )
-      return;
+    if (job === undefined || !text.includes('"kind": "reinstall"')) return;
+    // One that failed at the last moment tells that its system is whole, and is put in its place.
+    const { state, fate } = JSON.parse(text) as { state: string; fate?: { state: string } };
+    if (state !== 'succeeded' && !(state === 'failed' && fate?.state === 'succeeded')) return;
     this.told.add(job);
     const found = this.everyRoot().find(({ disk }) => disk.system?.made_by === job);
     if (found?.disk.system) this.treasure(found.disk.system, vps);

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { tellStories } from '../program-of-stories.ts';
 import { MUTANTS } from './list.ts';
 
-const runs = Number(process.env['RUNS'] || 20_000);
+const runs = Number(process.env['RUNS'] || 40_000);
 const only = process.env['ONLY'] ?? '';
 const seed =
   process.env['SIMULATE_SEED'] === undefined
