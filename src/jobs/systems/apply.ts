@@ -94,9 +94,27 @@ function without({ remove }: NamingRecord, places: Places, old: string | undefin
 /**
  * Removes the disks that are to go, and gives the others their names. What is where is looked up once, before: under the
  * VPS's lock nobody else moves them, and each look would ask Xen and LVM anew.
+ *
+ * @throws AgentError disks_missing where a disk that is wanted is not there any more (copies of a folder were mounted in its place)
  */
-async function exchange(store: DiskStore, vps: VpsId, disks: RootDisks, wanted: Wanted): Promise<void> {
-  let places: Places = {};
+async function exchange(
+  store: DiskStore,
+  vps: VpsId,
+  disks: RootDisks,
+  wanted: Wanted,
+  onBegin: () => void,
+): Promise<void> {
+  let places = placesOf(disks);
+  const missing = Object.values(wanted.places).filter((disk) => !Object.values(places).includes(disk));
+  if (missing.length > 0) {
+    throw new AgentError(
+      'disks_missing',
+      `${vps.name} ${CANNOT}, and a disk of it has just gone. Nothing was touched: the log says what is there, and this is tried again.`,
+      { log: { places, wanted } },
+    );
+  }
+  onBegin();
+  places = {};
   for (const [role, identity] of Object.entries(placesOf(disks))) {
     if (wanted.remove.includes(identity)) await store.removeRoot(vps, role as keyof RootDisks);
     else places = { ...places, [role]: identity };
@@ -149,10 +167,16 @@ export async function applyNames(deps: ApplyDeps, vps: VpsId, record: NamingReco
     requireKnown(vps, places, [current, old, ...record.remove]);
     await whileStopped(deps, vps, CANNOT, async () => {
       await idleRoots(store, vps);
+      let is_begun = false;
+      const onBegin = () => {
+        is_begun = true;
+      };
+      const before = await guests.read(vps);
       await whileUnconfigured(deps, vps, CANNOT, {
-        config: (await guests.read(vps)) ?? record.old_config ?? undefined,
-        work: async () => exchange(store, vps, await idleRoots(store, vps), wanted),
+        config: before ?? record.old_config ?? undefined,
+        work: async () => exchange(store, vps, await idleRoots(store, vps), wanted, onBegin),
         async untouched() {
+          if (!is_begun && before) return true;
           const found = (await store.roots(vps)).current?.identity;
           return found !== undefined && found === record.old;
         },

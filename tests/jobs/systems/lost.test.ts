@@ -1,6 +1,6 @@
 // Ways in which a customer's system was lost, each as it happened.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -269,6 +269,23 @@ it('a pending exchange is not overwritten by the next order when the guest stops
   await expect(systems.rollback(vps)).rejects.toMatchObject({ code: 'vps_busy' });
   await systems.settle(vps);
   expect(site.look(vps).roots).toEqual({ 'xen01.img': 'new root', 'xen01.old.img': 'old root' });
+});
+
+it('an exchange whose disks turn into copies between two looks is not told as done', async () => {
+  await installed();
+  await approve();
+  const mount = join(site.folder, 'mnt');
+  const error = await settleWith('remove', 1, () => {
+    for (const name of readdirSync(mount).filter((each) => each.endsWith('.img'))) {
+      copyFileSync(join(mount, name), join(mount, '.copy'));
+      renameSync(join(mount, '.copy'), join(mount, name));
+    }
+  });
+  expect(error).toMatchObject({ code: 'disks_missing' });
+  expect(site.look(vps)).toEqual({
+    roots: { 'xen01.img': 'old root', 'xen01.new.img': 'new root' },
+    ...{ config: '# old config', autostart: true, unfinished: true },
+  });
 });
 
 it('a rollback that could not begin is not found done later', async () => {
