@@ -323,7 +323,7 @@ export interface Accounts {
    * @throws AgentError store_away
    */
   requireHomes(): Promise<void>;
-  /** Takes every way in from the VPS's owner (killVPS): console password, ssh keys, SOAP user. Files in the home stay. */
+  /** Takes every way in from the VPS's owner (killVPS): console password, sessions, ssh keys, SOAP user; and deletes the home. */
   revoke(vps: VpsId): Promise<void>;
   /** The *.iso files in the console user's home, sorted. */
   isoFiles(vps: VpsId): Promise<readonly string[]>;

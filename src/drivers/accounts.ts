@@ -1,5 +1,6 @@
 import { chmod, chown, lstat, mkdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Accounts, PasswordFile } from '../core/ports.ts';
@@ -8,15 +9,21 @@ import type { VpsId } from '../core/vps.ts';
 import { createIsos } from './isos.ts';
 import { createKnownStores } from './known-stores.ts';
 import { unlessMissing } from './missing.ts';
-import { type Owner, removeFromOwnedFolder, writeInOwnedFolder } from './owned-folder.ts';
+import { type Owner, removeHome, writeInOwnedFolder } from './owned-folder.ts';
 
 const TIMEOUT_MS = 20_000;
 /** The Unix group of all console users. */
 const GROUP = 'xenusers';
 /** The console users' login shell: the console of their VPS and nothing else. */
 const CONSOLE_SHELL = '/usr/bin/dtc-xen_userconsole';
-/** What sshd reads keys from (sshd_config(5), AuthorizedKeysFile); ours is the first. */
-const KEY_FILES = ['authorized_keys', 'authorized_keys2'] as const;
+/** What sshd reads keys from first (sshd_config(5), AuthorizedKeysFile). */
+const KEY_FILE = 'authorized_keys';
+/** An account with this date can log in by no way (usermod(8), --expiredate: days since 1970). */
+const LONG_AGO = '1';
+/** Of /etc/shadow's fields (shadow(5)), the account's expiration date. */
+const EXPIRES = 7;
+const END_TRIES = 20;
+const END_PAUSE_MS = 100;
 /** crypt(3), SHA-512. */
 const SHA512 = /^\$6\$[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}$/;
 
@@ -37,7 +44,10 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
     runner.check({ label, program, args, timeout_ms: TIMEOUT_MS, ...(input === undefined ? {} : { input }) });
 
   /** A line of the node's databases (getent(1): 2 is "not there"). */
-  async function getent(database: 'passwd' | 'group', name: string): Promise<string[] | undefined> {
+  async function getent(
+    database: 'passwd' | 'shadow' | 'group',
+    name: string,
+  ): Promise<string[] | undefined> {
     const answer = await runner.check({
       label: `getent ${database}`,
       program: 'getent',
@@ -89,7 +99,7 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
       throw new AgentError('program_failed', `${home} is not a folder; look what it is.`);
     if (there && there.uid !== 0) return;
     await chown(home, uid, gid);
-    await chmod(home, 0o750);
+    await chmod(home, 0o700);
   }
 
   /** Makes what is missing of the console user; the login shell is there from the moment that the user is. */
@@ -106,7 +116,29 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
       throw new AgentError('program_failed', `useradd made no Unix user ${vps.name}; see getent passwd.`);
     }
     await ensureHome(homeOf(vps), owner);
+    // The name has been another owner's before.
+    const expires = (await getent('shadow', vps.name))?.[EXPIRES] ?? '';
+    if (expires !== '') await check('usermod', 'usermod', ['--expiredate', '', '--', vps.name]);
     return owner;
+  }
+
+  /** Ends all that runs as a user; a connection that is there already needs no password to open sessions. */
+  async function endProcesses(vps: VpsId, uid: string): Promise<void> {
+    for (let tries = 0; tries < END_TRIES; tries += 1) {
+      const ended = await runner.check({
+        label: 'pkill',
+        program: 'pkill',
+        args: ['-KILL', '-u', uid],
+        timeout_ms: TIMEOUT_MS,
+        ok_codes: [1],
+      });
+      if (ended.exit_code === 1) return;
+      await sleep(END_PAUSE_MS);
+    }
+    throw new AgentError(
+      'program_failed',
+      `The Unix user ${vps.name} is locked, but processes of it do not end: see ps -u ${vps.name}, end them, and try again.`,
+    );
   }
 
   /** Passwords go to programs as a line of their input; validated at the edge too. */
@@ -140,24 +172,21 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
 
     async setSshKey(vps, key) {
       const owner = await ensureConsoleUser(vps);
-      await writeInOwnedFolder(homeOf(vps), '.ssh', KEY_FILES[0], `${key}\n`, owner);
+      await writeInOwnedFolder(homeOf(vps), '.ssh', KEY_FILE, `${key}\n`, owner);
     },
 
     async revoke(vps) {
       await requireHomes();
       await htpasswd.removeUser(vps.name);
       const entry = await getent('passwd', vps.name);
-      if (!entry || strange(vps, entry) !== undefined) return;
-      await check('usermod', 'usermod', ['--lock', '--', vps.name]);
-      await removeFromOwnedFolder(homeOf(vps), '.ssh', KEY_FILES);
-      // A connection that is there already needs no password: over it, sessions could be opened to the name's next owner.
-      await runner.check({
-        label: 'pkill',
-        program: 'pkill',
-        args: ['-KILL', '-u', String(entry[2])],
-        timeout_ms: TIMEOUT_MS,
-        ok_codes: [1],
-      });
+      if (entry && strange(vps, entry) !== undefined) return;
+      if (entry) {
+        await check('usermod', 'usermod', ['--lock', '--expiredate', LONG_AGO, '--', vps.name]);
+        await endProcesses(vps, String(entry[2]));
+      }
+      await removeHome(homes, vps.name);
+      // One whose login was under way when the account was locked.
+      if (entry) await endProcesses(vps, String(entry[2]));
     },
 
     setSoapPassword: (vps, password) => htpasswd.setPassword(vps.name, password),

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, rename, rm } from 'node:fs/promises';
-import { temporaryName } from '../core/atomic-file.ts';
+import { join } from 'node:path';
+import { syncFolder, temporaryName } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';
 import { unlessMissing } from './missing.ts';
 
@@ -49,37 +50,31 @@ async function notFolder(step: Promise<void>, told: string): Promise<void> {
 }
 
 /**
- * Deletes files of `home/folder`, following no link; a folder that is itself a link is taken away, one in the place of a file
- * stays. None there is fine.
+ * Deletes a home with all that is in it, following no link; none there is fine. Its owner's processes have ended. It is root's own
+ * under another name before it is looked into: what is exchanged in it meanwhile would lead the deletion elsewhere.
+ *
+ * @param homes the folder of homes, which is root's
  */
-export async function removeFromOwnedFolder(
-  home: string,
-  folder: string,
-  names: readonly string[],
-): Promise<void> {
-  const outer = await unlessMissing(openFolder(home, home), undefined);
-  if (!outer) return;
-  try {
-    const inner = await unlessMissing(
-      open(below(outer, folder), O_RDONLY | O_DIRECTORY | O_NOFOLLOW),
-      undefined,
-    );
-    if (!inner) {
-      await rm(below(outer, folder), { force: true });
-      return;
-    }
-    try {
-      for (const name of names) {
-        const there = await unlessMissing(lstat(below(inner, name)), undefined);
-        if (there && !there.isDirectory()) await rm(below(inner, name), { force: true });
+export async function removeHome(homes: string, name: string): Promise<void> {
+  const aside = join(homes, `.removed-${name}`);
+  const removeAside = async () => {
+    const there = await unlessMissing(lstat(aside), undefined);
+    if (!there) return;
+    if (there.isDirectory()) {
+      const folder = await openFolder(aside, aside);
+      try {
+        await folder.chown(0, 0);
+        await folder.chmod(0o700);
+      } finally {
+        await folder.close();
       }
-      await inner.sync();
-    } finally {
-      await inner.close();
     }
-  } finally {
-    await outer.close();
-  }
+    await rm(aside, { recursive: true, force: true });
+  };
+  await removeAside();
+  await unlessMissing(rename(join(homes, name), aside), undefined);
+  await removeAside();
+  await unlessMissing(syncFolder(homes), undefined);
 }
 
 /**

@@ -248,8 +248,28 @@ it('killVPS leaves the owner no connection that is there already, over which ses
   await node.run(`${ssh(node, 'xen02', '-M -N -f -S /tmp/kept.sock')} </dev/null >/dev/null 2>&1`);
   expect((await node.run(check)).code).toBe(0);
   await node.run('echo kept > /var/log/xen/console/guest-xen02.log');
+  // Who puts the key back, over the connection that is there and over new ones, again and again.
+  const put = `printf 'mkdir .ssh\\nput ${node.keys}/xen02.pub .ssh/authorized_keys2\\nput ${node.keys}/xen02.pub secret-dump.iso\\n'`;
+  const over = `sftp -q -o ControlPath=/tmp/kept.sock -b - x`;
+  await node
+    .run(
+      `for by in '${over}' "${sftpCommand(node, 'xen02')}"; do
+       (until [ -e /tmp/enough ]; do ${put} | sed 's/^/-/' | $by; done) >/dev/null 2>&1 &
+     done; sleep 3; test -e ${HOME}/xen02/secret-dump.iso`,
+    )
+    .then(({ code }) => expect(code, 'the key is put there before').toBe(0));
   expect(await node.run('dtc-xen-agent call killVPS xen02')).toMatchObject({ code: 0 });
-  await expect.poll(async () => (await node.run(check)).code, { timeout: 90_000 }).toBe(255);
+  await node.run('sleep 2; touch /tmp/enough');
+  expect((await node.run(`ls -A ${HOME} | grep xen02`)).said).toBe('');
+  // The name's next owner has another key, and finds nothing of the last one's.
+  const next = await node.run(`dtc-xen-agent call changeVPSsshKey xen02 - < ${node.keys}/xen01.pub`);
+  expect(next).toMatchObject({ code: 0 });
   expect((await node.run(`${ssh(node, 'xen02')} </dev/null`)).code).toBe(255);
+  const with_next = sftpCommand(node, 'xen02').replace(`${node.keys}/xen02`, `${node.keys}/xen01`);
+  const home = await node.run(with_next, 'ls -a\nls -a .ssh\n');
+  expect(home.code).toBe(0);
+  expect(home.said).toMatch(/authorized_keys/);
+  expect(home.said).not.toMatch(/authorized_keys2|dump/);
+  await expect.poll(async () => (await node.run(check)).code, { timeout: 90_000 }).toBe(255);
   expect((await node.run('ls /var/log/xen/console')).said).toBe('');
 });

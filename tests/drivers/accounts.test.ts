@@ -1,5 +1,6 @@
 import {
   chownSync,
+  existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -31,7 +32,12 @@ beforeEach(() => {
   home = join(programs.root, 'state', 'ttyssh_home', 'xen01');
   soapPasswords = [];
   const users = join(programs.root, 'users');
-  programs.add('getent', `[ "$1" = passwd ] && grep -s "^$2:" '${users}' && exit 0; exit 2`);
+  programs.add(
+    'getent',
+    `[ "$1" = passwd ] && grep -s "^$2:" '${users}' && exit 0
+[ "$1" = shadow ] && grep -s "^$2:" '${join(programs.root, 'shadow')}' && exit 0
+exit 2`,
+  );
   programs.addRecording('groupadd');
   programs.addRecording('chpasswd');
   programs.addRecording(
@@ -74,7 +80,7 @@ describe('the console user', () => {
       { program: 'chpasswd', args: [], input: 'xen01:a:b $(id) "\'\n' },
     ]);
     const made = statSync(home);
-    expect([made.uid, made.gid, made.mode & 0o777]).toEqual([UID, GID, 0o750]);
+    expect([made.uid, made.gid, made.mode & 0o777]).toEqual([UID, GID, 0o700]);
   });
 
   it("gets to the home whatever the agent's umask is, and reads nobody else's names", async () => {
@@ -87,7 +93,7 @@ describe('the console user', () => {
     const modes = [join(home, '../..'), join(home, '..'), home].map(
       (folder) => statSync(folder).mode & 0o777,
     );
-    expect(modes).toEqual([0o711, 0o711, 0o750]);
+    expect(modes).toEqual([0o711, 0o711, 0o700]);
   });
 
   it('that is there is kept', async () => {
@@ -188,7 +194,13 @@ describe('a folder where a file of the ssh key is to be', () => {
 describe('when the VPS is deleted', () => {
   beforeEach(() => {
     programs.addRecording('usermod');
-    programs.addRecording('pkill', 'exit 1');
+    const left = join(programs.root, 'left');
+    writeFileSync(left, 'xx');
+    // Ends two processes, one after the other; then there is none.
+    programs.addRecording(
+      'pkill',
+      `[ -s '${left}' ] || exit 1; cut -c2- '${left}' | tr -d '\\n' > '${left}.new'; mv '${left}.new' '${left}'`,
+    );
   });
 
   it('its owner is left no way in: no SOAP user, no password, no key, no open connection', async () => {
@@ -197,16 +209,34 @@ describe('when the VPS is deleted', () => {
     writeFileSync(join(home, 'b.iso'), '');
     await accounts().revoke(xen01);
     expect(soapPasswords).toEqual([['xen01']]);
-    expect(programs.calls().slice(-2)).toEqual([
-      { program: 'usermod', args: ['--lock', '--', 'xen01'], input: '' },
-      { program: 'pkill', args: ['-KILL', '-u', `${UID}`], input: '' },
+    const end = { program: 'pkill', args: ['-KILL', '-u', `${UID}`], input: '' };
+    expect(programs.calls().slice(-5)).toEqual([
+      { program: 'usermod', args: ['--lock', '--expiredate', '1', '--', 'xen01'], input: '' },
+      ...[end, end, end, end],
     ]);
-    expect(readdirSync(join(home, '.ssh'))).toEqual([]);
-    expect(readdirSync(home).sort()).toEqual(['.ssh', 'b.iso']);
     await accounts().revoke(xen01);
   });
 
-  it('a link in the place of the keys is taken away, and not followed', async () => {
+  it("the name's next owner finds no file of the last one, and can log in", async () => {
+    await accounts().setSshKey(xen01, key);
+    writeFileSync(join(home, 'secret-dump.iso'), 'secret');
+    // An earlier attempt was cut off.
+    mkdirSync(join(home, '../.removed-xen01'));
+    writeFileSync(join(home, '../.removed-xen01', 'older.iso'), 'secret');
+    await accounts().revoke(xen01);
+    expect(readdirSync(join(home, '..')).filter((name) => name.includes('xen01'))).toEqual([]);
+    writeFileSync(join(programs.root, 'shadow'), 'xen01:!:20000:0:99999:7::1:\n');
+    await accounts().setConsolePassword(xen01, 'next');
+    expect(programs.calls().slice(-2)).toEqual([
+      { program: 'usermod', args: ['--expiredate', '', '--', 'xen01'], input: '' },
+      { program: 'chpasswd', args: [], input: 'xen01:next\n' },
+    ]);
+    expect(readdirSync(home)).toEqual([]);
+    expect(await accounts().isoFiles(xen01)).toEqual([]);
+    expect(statSync(home).mode & 0o777).toBe(0o700);
+  });
+
+  it('nothing outside of the home goes with it: a link is taken away, and not followed', async () => {
     await accounts().setSshKey(xen01, key);
     const precious = join(programs.root, 'precious');
     mkdirSync(precious);
@@ -214,8 +244,28 @@ describe('when the VPS is deleted', () => {
     rmSync(join(home, '.ssh'), { recursive: true });
     symlinkSync(precious, join(home, '.ssh'));
     await accounts().revoke(xen01);
-    expect(readdirSync(home)).toEqual([]);
     expect(readdirSync(precious)).toEqual(['authorized_keys']);
+    rmSync(home, { recursive: true, force: true });
+    symlinkSync(precious, home);
+    await accounts().revoke(xen01);
+    expect(readdirSync(precious)).toEqual(['authorized_keys']);
+    expect(existsSync(home)).toBe(false);
+  });
+
+  it('a home whose Unix user an admin has removed goes, too', async () => {
+    await accounts().setSshKey(xen01, key);
+    rmSync(join(programs.root, 'users'));
+    await accounts().revoke(xen01);
+    expect(existsSync(home)).toBe(false);
+  });
+
+  it('tells that processes of its owner stay', async () => {
+    await accounts().setSshKey(xen01, key);
+    programs.add('pkill', 'exit 0');
+    await expect(accounts().revoke(xen01)).rejects.toMatchObject({
+      code: 'program_failed',
+      message: expect.stringMatching(/xen01.*processes.*ps -u/),
+    });
   });
 
   it('a Unix user who is not its console user is not touched', async () => {

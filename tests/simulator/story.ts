@@ -263,6 +263,17 @@ const WAYS: readonly fc.Arbitrary<readonly Step[]>[] = [
     step,
     step,
   ),
+  // A program that outlives its caller, and another call meanwhile.
+  fc.tuple(
+    plain('reinstall', 'guest powers off'),
+    interrupted(
+      ['rollback', 'password', 'kill', 'start', 'reinstall'],
+      'the caller dies, the program goes on',
+      ...([0, 999, ['program']] as const),
+    ),
+    plain('start', 'rollback', 'password', 'fsck'),
+    step,
+  ),
   // A guest that is started in the middle of what its order looks at.
   fc.tuple(
     step,
