@@ -31,6 +31,7 @@ function installAccounts(bin: string, root: string): void {
   writeFileSync(users, '');
   writeProgram(join(bin, 'getent'), `[ "$1" = passwd ] && grep "^$2:" ${users} && exit 0`, 'exit 2');
   writeProgram(join(bin, 'groupadd'), 'exit 0');
+  writeProgram(join(bin, 'usermod'), `grep -q "^$(for last; do :; done; echo "$last"):" ${users}`);
   writeProgram(join(bin, 'pkill'), 'exit 1');
   writeProgram(
     join(bin, 'useradd'),

@@ -6,6 +6,6 @@ export interface ConsoleLogs {
   tail(vps: VpsId, lines: number): Promise<string | undefined>;
   /** Cuts the logs that have grown long. */
   trim(): Promise<void>;
-  /** Deletes the VPS's log (killVPS): the name may be another customer's next. */
+  /** Deletes what Xen's programs have logged of the VPS (killVPS): the name may be another customer's next. */
   forget(vps: VpsId): Promise<void>;
 }

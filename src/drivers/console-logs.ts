@@ -52,8 +52,15 @@ async function cut(path: string): Promise<void> {
 const lineCount = (text: string) =>
   text === '' ? 0 : text.split('\n').length - (text.endsWith('\n') ? 1 : 0);
 
+/** What Xen's programs log of a guest: its console, xl's process, qemu; the older ones as xl and logrotate(8) call them. */
+const LOGS = /^(?:guest|xl|qemu-dm)-(xen[0-9]{1,5})\.log(?:\.[0-9]{1,3})?(?:\.gz)?$/;
+
 /** Makes {@link ConsoleLogs}: the files that xenconsoled writes in console_log_dir. */
-export function createConsoleLogs({ config }: { config: Pick<Config, 'console_log_dir'> }): ConsoleLogs {
+export function createConsoleLogs({
+  config,
+}: {
+  config: Pick<Config, 'console_log_dir' | 'xen_log_dir'>;
+}): ConsoleLogs {
   const folder = config.console_log_dir;
   const pathOf = (vps: VpsId) => join(folder, `guest-${vps.name}.log`);
 
@@ -74,7 +81,10 @@ export function createConsoleLogs({ config }: { config: Pick<Config, 'console_lo
     },
 
     async forget(vps) {
-      for (const path of [pathOf(vps), `${pathOf(vps)}.1`]) await rm(path, { force: true });
+      for (const at of new Set([folder, config.xen_log_dir])) {
+        for (const name of await unlessMissing(readdir(at), []))
+          if (LOGS.exec(name)?.[1] === vps.name) await rm(join(at, name), { force: true });
+      }
     },
   };
 }

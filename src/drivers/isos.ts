@@ -96,6 +96,7 @@ export function createIsos(
       for (const name of await unlessMissing(readdir(pins), [])) {
         if (join(pins, name) !== but) await rm(join(pins, name), { force: true });
       }
+      if (but === undefined) await rm(pins, { recursive: true, force: true });
     },
   };
 }

@@ -32,7 +32,7 @@ beforeEach(() => {
   log = join(folder, 'guest-xen01.log');
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
-const logs = () => createConsoleLogs({ config: { console_log_dir: folder } });
+const logs = () => createConsoleLogs({ config: { console_log_dir: folder, xen_log_dir: folder } });
 
 describe('the last lines of a console', () => {
   it('are told as they were meant to be read, whatever the guest wrote', async () => {
@@ -51,7 +51,9 @@ describe('the last lines of a console', () => {
     symlinkSync('/etc/shadow', log);
     expect(await logs().tail(xen01, 5)).toBeUndefined();
     expect(
-      await createConsoleLogs({ config: { console_log_dir: '/nonexistent' } }).tail(xen01, 0),
+      await createConsoleLogs({
+        config: { console_log_dir: '/nonexistent', xen_log_dir: '/nonexistent' },
+      }).tail(xen01, 0),
     ).toBeUndefined();
   });
 
@@ -99,7 +101,9 @@ describe('a console that grows', () => {
     appendFileSync(join(folder, 'precious', 'file'), Buffer.alloc(600 * KIB));
     await logs().trim();
     expect(readdirSync(folder).filter((name) => name.endsWith('.1'))).toEqual([]);
-    await createConsoleLogs({ config: { console_log_dir: '/nonexistent' } }).trim();
+    await createConsoleLogs({
+      config: { console_log_dir: '/nonexistent', xen_log_dir: '/nonexistent' },
+    }).trim();
   });
 });
 

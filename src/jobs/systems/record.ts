@@ -1,4 +1,4 @@
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as z from 'zod';
 import { makeFolder, syncFolder, writeFileAtomic } from '../../core/atomic-file.ts';
@@ -120,6 +120,8 @@ function recordFile<S extends z.ZodType>(
 export interface SystemRecords {
   readonly names: RecordFile<NamesRecord>;
   readonly old: RecordFile<OldRecord>;
+  /** Removes the VPS's folder where nothing is in it any more. */
+  removeFolder(vps: VpsId): Promise<void>;
 }
 
 /** Makes {@link SystemRecords}. */
@@ -127,5 +129,13 @@ export function createSystemRecords(states_dir: string): SystemRecords {
   return {
     names: recordFile(states_dir, 'names.json', names),
     old: recordFile(states_dir, 'old.json', old),
+    async removeFolder(vps) {
+      try {
+        await rmdir(join(states_dir, vps.name));
+      } catch (error) {
+        if (!['ENOENT', 'ENOTDIR', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? ''))
+          throw error;
+      }
+    },
   };
 }

@@ -221,6 +221,7 @@ export function createSystems(options: SystemsOptions): Systems {
     async forget(vps) {
       await records.old.remove(vps);
       await records.names.remove(vps);
+      await records.removeFolder(vps);
     },
   };
 
