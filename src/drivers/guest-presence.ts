@@ -100,8 +100,11 @@ export function createGuestPresence(options: PresenceOptions): GuestPresences {
     if (pid !== undefined) return { kind: 'starting', pid };
     if (file && file.stage !== 'resuming') return { kind: 'saved', path: file.path };
     const starts_by_itself = await unlessMissing(lstat(join(config.xen_dir, 'auto', vps.name)), undefined);
-    if (starts_by_itself && (await xendomainsPending())) return { kind: 'awaited' };
-    return { kind: 'stopped' };
+    if (!starts_by_itself) return { kind: 'stopped' };
+    if (await xendomainsPending()) return { kind: 'awaited' };
+    // A program was asked meanwhile, which may take a second: somebody may have started the guest.
+    const started = await process(vps);
+    return started === undefined ? { kind: 'stopped' } : { kind: 'starting', pid: started };
   }
   return { of, process };
 }

@@ -39,14 +39,18 @@ function process(pid: number, comm: string, args: readonly string[], ...open: st
   for (const [fd, path] of open.entries()) symlinkSync(path, join(folder, 'fd', String(fd)));
 }
 
-function presence(holdsXendomains = () => false) {
+/** @param meanwhile what happens while systemctl is asked */
+function presence(holdsXendomains = () => false, meanwhile = () => {}) {
   const config = {
     ...{ xen_dir: join(base, 'xen'), xen_log_dir: '/var/log/xen', proc_dir: join(base, 'proc') },
     xen_save_dir: join(base, 'save'),
   };
   const look = createGuestPresence({
     runner: {
-      run: async () => ({ exit_code: 0, stdout: systemctl, stderr: '', truncated: false, ms: 1 }),
+      async run() {
+        meanwhile();
+        return { exit_code: 0, stdout: systemctl, stderr: '', truncated: false, ms: 1 };
+      },
     },
     config,
     saved: createSavedGuests(config),
@@ -115,6 +119,12 @@ describe('a guest', () => {
     for (systemctl of awaited) expect(await presence()).toEqual({ kind: 'awaited' });
     for (systemctl of ['ActiveState=active\n', 'ActiveState=failed\n', 'ActiveState=inactive\nJob=0\n', ''])
       expect(await presence()).toEqual({ kind: 'stopped' });
+  });
+
+  it('that is started while systemctl is asked is starting', async () => {
+    writeFileSync(join(base, 'xen/auto/xen01'), '');
+    const start = () => process(812, 'xl', ['xl', 'create', '/etc/xen/xen01']);
+    expect(await presence(undefined, start)).toEqual({ kind: 'starting', pid: 812 });
   });
 
   it('is not awaited as long as systemd holds xendomains back for us', async () => {

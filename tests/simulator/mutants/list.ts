@@ -48,11 +48,11 @@ export const MUTANTS: readonly Mutant[] = [
     "if (file && file.stage !== 'resuming') return",
     "if (file && file.stage === 'restoring') return",
   ]),
-  mutant('a guest that reboots itself is stopped', [
-    PRESENCE,
-    "if (pid !== undefined) return { kind: 'starting', pid };",
-    '',
-  ]),
+  mutant(
+    'a guest that reboots itself is stopped',
+    [PRESENCE, "if (pid !== undefined) return { kind: 'starting', pid };", ''],
+    [PRESENCE, 'const started = await process(vps);', 'const started = undefined as number | undefined;'],
+  ),
   mutant('samples are delivered when the answer is lost, too', [
     'operations/samples-collect.ts',
     'lost: kept',
@@ -173,8 +173,8 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   mutant('nobody waits for xendomains', [
     PRESENCE,
-    "if (starts_by_itself && (await xendomainsPending())) return { kind: 'awaited' };",
-    'void starts_by_itself;\n    void xendomainsPending;',
+    "if (await xendomainsPending()) return { kind: 'awaited' };",
+    'void xendomainsPending;',
   ]),
   mutant(
     'the counters are not kept when samples go',
