@@ -22,6 +22,8 @@ export interface OldSystems {
    * note of a disk that is nowhere to be seen is of this one, too: a copy of an image file is another disk, with the same system.
    */
   config(vps: VpsId, disks: RootDisks): Promise<KeptRecord['config']>;
+  /** Forgets what is noted of a disk that was an old system's and is the VPS's root again: its hours begin anew when it is old. */
+  isRoot(vps: VpsId, disk: RootDisk | undefined): Promise<void>;
   /** Notes that the old system on a disk is kept from now on; one that is noted already keeps its time. */
   keep(vps: VpsId, disk: RootDisk, config: KeptRecord['config']): Promise<void>;
   /** Deletes it, and notes why. Returns what was done, in a sentence. */
@@ -52,6 +54,10 @@ export function createOldSystems({ guests, records, clock, log, now }: OldSystem
       const kept = record?.state === 'kept' ? record : undefined;
       const elsewhere = Object.values(others).some(({ identity }) => identity === kept?.disk);
       return kept && !elsewhere ? kept.config : ((await guests.read(vps)) ?? null);
+    },
+
+    async isRoot(vps, disk) {
+      if (disk && (await noted(vps, disk))) await records.old.remove(vps);
     },
 
     async keep(vps, disk, config) {

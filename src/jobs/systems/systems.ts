@@ -128,6 +128,7 @@ export function createSystems(options: SystemsOptions): Systems {
       const { current, new: fresh, old } = await disks[type].roots(vps);
       if (fresh?.identity === undefined)
         throw new AgentError('disks_missing', `The disk of the new system of ${vps.name} is gone.`);
+      await olds.isRoot(vps, current);
       await records.names.write(vps, {
         ...{ phase: 'naming', type, job, store: await disks[type].identify() },
         current: fresh.identity,
@@ -167,6 +168,7 @@ export function createSystems(options: SystemsOptions): Systems {
         old_config: config_now,
       };
       await hypervisor.leaveStopped(vps);
+      await olds.isRoot(vps, current);
       await records.names.write(vps, record);
       try {
         await apply(vps, record);

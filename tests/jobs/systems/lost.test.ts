@@ -271,6 +271,27 @@ it('a pending exchange is not overwritten by the next order when the guest stops
   expect(site.look(vps).roots).toEqual({ 'xen01.img': 'new root', 'xen01.old.img': 'old root' });
 });
 
+it.each(['rollbackVPSos', "an admin's mv"])(
+  'a system that was old, and is the root again by %s, is kept for all of its hours when it is old once more',
+  async (way) => {
+    await installed();
+    await approve();
+    await site.systems().settle(vps);
+    // The current one is removed by hand, and the old one takes its place.
+    rmSync(join(site.folder, 'mnt/xen01.img'));
+    if (way === 'rollbackVPSos') await site.systems().rollback(vps);
+    else renameSync(join(site.folder, 'mnt/xen01.old.img'), join(site.folder, 'mnt/xen01.img'));
+    await site.keeper(hoursGoBy(23)).tidy();
+    await approve('third');
+    await site.systems().settle(vps);
+    await site.keeper(hoursGoBy(13)).tidy();
+    const both = { 'xen01.img': 'third root', 'xen01.old.img': 'old root' };
+    expect(site.look(vps).roots).toEqual(both);
+    await site.keeper(hoursGoBy(12)).tidy();
+    expect(site.look(vps).roots).toEqual({ 'xen01.img': 'third root' });
+  },
+);
+
 it('an exchange whose disks turn into copies between two looks is not told as done', async () => {
   await installed();
   await approve();
