@@ -75,6 +75,11 @@ interface RecordFile<T> {
   /** The content; undefined where there is no file. Error: `record_damaged` where it cannot be understood. */
   read(vps: VpsId): Promise<T | undefined>;
   write(vps: VpsId, content: T): Promise<void>;
+  /**
+   * Has it on the node's disk, whoever wrote it: one that died between the rename and the folder's sync leaves a file that can be read,
+   * and that a power cut takes back. Who acts on what another wrote calls this first.
+   */
+  sync(vps: VpsId): Promise<void>;
   /** Gone already is fine. */
   remove(vps: VpsId): Promise<void>;
 }
@@ -107,6 +112,10 @@ function recordFile<S extends z.ZodType>(
     async write(vps, content) {
       await makeFolder(dirname(path(vps)));
       await writeFileAtomic(path(vps), `${JSON.stringify(content, undefined, 2)}\n`);
+    },
+    async sync(vps) {
+      await syncFolder(dirname(path(vps)));
+      await syncFolder(states_dir);
     },
     async remove(vps) {
       await rm(path(vps), { force: true });

@@ -89,6 +89,7 @@ export function createSystems(options: SystemsOptions): Systems {
 
   async function apply(vps: VpsId, record: NamingRecord): Promise<string> {
     const store = disks[record.type];
+    await records.names.sync(vps);
     const { exchanged, old } = await applyNames({ hypervisor, locks, store, guests }, vps, record);
     if (old) await olds.keep(vps, old, record.old_config);
     await records.names.remove(vps);
@@ -209,7 +210,8 @@ export function createSystems(options: SystemsOptions): Systems {
     async beginDeletion(vps) {
       try {
         const before = (await records.names.read(vps)) ?? null;
-        if (before?.phase !== 'deleting') await records.names.write(vps, { phase: 'deleting', before });
+        if (before?.phase === 'deleting') await records.names.sync(vps);
+        else await records.names.write(vps, { phase: 'deleting', before });
       } catch (error) {
         // Deleting is how room is made, and how one gets rid of a record that is damaged: neither keeps anybody from it.
         const { code = '', message } = error as NodeJS.ErrnoException;

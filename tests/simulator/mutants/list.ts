@@ -90,6 +90,11 @@ export const MUTANTS: readonly Mutant[] = [
     'const before = await store.find(vps);',
     'const before = await store.find(vps);\n      await store.remove(vps);',
   ]),
+  mutant('a record is acted on that is not on the disk', [
+    SYSTEMS,
+    'await records.names.sync(vps);\n    const',
+    'const',
+  ]),
   mutant('names are not flushed', [APPLY, 'await store.flush(vps);', '']),
   mutant('a folder is not synced after a rename', [
     'core/atomic-file.ts',
