@@ -18,8 +18,11 @@ const GROUP = 'xenusers';
 const CONSOLE_SHELL = '/usr/bin/dtc-xen_userconsole';
 /** What sshd reads keys from first (sshd_config(5), AuthorizedKeysFile). */
 const KEY_FILE = 'authorized_keys';
-/** An account with this date can log in by no way (usermod(8), --expiredate: days since 1970). */
-const LONG_AGO = '1';
+/**
+ * An account with this date can log in by no way (usermod(8), --expiredate: days since 1970). It is ours alone: 1 is what admins use
+ * (passwd(1)), and no call of an owner's lifts that.
+ */
+const EXPIRED_BY_US = '2';
 /** Of /etc/shadow's fields (shadow(5)), the account's expiration date. */
 const EXPIRES = 7;
 const END_TRIES = 20;
@@ -117,8 +120,8 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
     }
     await ensureHome(homeOf(vps), owner);
     // The name has been another owner's before.
-    const expires = (await getent('shadow', vps.name))?.[EXPIRES] ?? '';
-    if (expires !== '') await check('usermod', 'usermod', ['--expiredate', '', '--', vps.name]);
+    const expires = (await getent('shadow', vps.name))?.[EXPIRES];
+    if (expires === EXPIRED_BY_US) await check('usermod', 'usermod', ['--expiredate', '', '--', vps.name]);
     return owner;
   }
 
@@ -181,7 +184,7 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
       const entry = await getent('passwd', vps.name);
       if (entry && strange(vps, entry) !== undefined) return;
       if (entry) {
-        await check('usermod', 'usermod', ['--lock', '--expiredate', LONG_AGO, '--', vps.name]);
+        await check('usermod', 'usermod', ['--lock', '--expiredate', EXPIRED_BY_US, '--', vps.name]);
         await endProcesses(vps, String(entry[2]));
       }
       await removeHome(homes, vps.name);

@@ -211,7 +211,7 @@ describe('when the VPS is deleted', () => {
     expect(soapPasswords).toEqual([['xen01']]);
     const end = { program: 'pkill', args: ['-KILL', '-u', `${UID}`], input: '' };
     expect(programs.calls().slice(-5)).toEqual([
-      { program: 'usermod', args: ['--lock', '--expiredate', '1', '--', 'xen01'], input: '' },
+      { program: 'usermod', args: ['--lock', '--expiredate', '2', '--', 'xen01'], input: '' },
       ...[end, end, end, end],
     ]);
     await accounts().revoke(xen01);
@@ -225,7 +225,7 @@ describe('when the VPS is deleted', () => {
     writeFileSync(join(home, '../.removed-xen01', 'older.iso'), 'secret');
     await accounts().revoke(xen01);
     expect(readdirSync(join(home, '..')).filter((name) => name.includes('xen01'))).toEqual([]);
-    writeFileSync(join(programs.root, 'shadow'), 'xen01:!:20000:0:99999:7::1:\n');
+    writeFileSync(join(programs.root, 'shadow'), 'xen01:!:20000:0:99999:7::2:\n');
     await accounts().setConsolePassword(xen01, 'next');
     expect(programs.calls().slice(-2)).toEqual([
       { program: 'usermod', args: ['--expiredate', '', '--', 'xen01'], input: '' },
@@ -234,6 +234,13 @@ describe('when the VPS is deleted', () => {
     expect(readdirSync(home)).toEqual([]);
     expect(await accounts().isoFiles(xen01)).toEqual([]);
     expect(statSync(home).mode & 0o777).toBe(0o700);
+  });
+
+  it('an account that the admin has expired stays so, whatever its owner sets', async () => {
+    await accounts().setSshKey(xen01, key);
+    writeFileSync(join(programs.root, 'shadow'), 'xen01:!:20000:0:99999:7::1:\n');
+    await accounts().setConsolePassword(xen01, 'mine again');
+    expect(programs.calls().filter(({ program }) => program === 'usermod')).toEqual([]);
   });
 
   it('nothing outside of the home goes with it: a link is taken away, and not followed', async () => {
