@@ -263,6 +263,13 @@ const WAYS: readonly fc.Arbitrary<readonly Step[]>[] = [
     step,
     step,
   ),
+  fc.tuple(
+    plain('reinstall'),
+    plain('a root disk is removed by hand'),
+    plain('setup'),
+    plain('a day passes'),
+    plain('start', 'rollback', 'reinstall'),
+  ),
   // A program that outlives its caller, and another call meanwhile.
   fc.tuple(
     plain('reinstall', 'guest powers off'),

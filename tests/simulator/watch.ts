@@ -170,9 +170,9 @@ export class Watch {
     return ordered('room', since) ? 'room' : undefined;
   }
 
+  /** Whether a VPS has a system that it can start: an empty disk is none. */
   #hasCurrent(vps: string): boolean {
-    const { images, volumes } = this.#machine;
-    return images.root.entries.has(`${vps}.img`) || volumes.names.has(vps);
+    return this.everyRoot().some(({ name, disk }) => name === vps && disk.system?.whole === true);
   }
 
   /** What was on a disk is overwritten by another system: a reinstall in place, if anything was there. */
