@@ -236,6 +236,14 @@ const WAYS: readonly fc.Arbitrary<readonly Step[]>[] = [
   fc.tuple(waiting, quiet, interrupted(['reinstall', 'rollback'], 'guest powers off', 0, 300), step),
   fc.tuple(waiting, quiet, plain('guest powers off'), plain('images are moved', 'agent dies'), step),
   fc.tuple(waiting, plain('an hour passes', 'agent dies', 'an hour passes'), step, step),
+  // An old system that is not the one that the last note was of.
+  fc.tuple(
+    plain('reinstall'),
+    interrupted(['rollback', 'rollback', 'reinstall'], 'the caller dies', 0, 999),
+    plain('a day passes'),
+    plain('rollback', 'reinstall'),
+    plain('an hour passes'),
+  ),
   // A bill over many samples.
   fc.array(
     fc.oneof(
