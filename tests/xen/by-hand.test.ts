@@ -39,7 +39,8 @@ const STARTER = `while [ ! -e /run/starter.stop ]; do
       done
       sleep 0.5
     done
-    xl destroy ${vpsname}
+    # xl itself makes one anew that has crashed, and then this must end that one.
+    until ! xl domid ${vpsname}; do xl destroy ${vpsname}; sleep 1; done
   elif grep -q 'its disks are being worked on' /run/starter.error; then echo refused >>/run/starter.told
   elif [ ! -e /etc/xen/${vpsname} ]; then echo no configuration >>/run/starter.told
   else echo "failed: $(tr '\\n' ' ' </run/starter.error)" >>/run/starter.told
