@@ -72,8 +72,12 @@ it(`xl create by hand in a loop against ${REINSTALLS} reinstalls: never on a dis
   let installed = FIRST_MB;
   const ends: string[] = [];
   const succeeded = () => ends.filter((end) => end === 'succeeded').length;
+  // That a start is kept away at all is a matter of chance: it goes on until it was seen.
+  const wasKeptAway = async () =>
+    /refused|no configuration/.test(await dom0('cat /run/starter.told || true'));
   try {
-    for (let number = 1; succeeded() < REINSTALLS && number <= MOST_ORDERS; number++) {
+    for (let number = 1; number <= MOST_ORDERS; number++) {
+      if (succeeded() >= REINSTALLS && (await wasKeptAway())) break;
       await order(FIRST_MB + number);
       const { state, message } = await jobEnd(vpsname, 600);
       if (state === 'succeeded') installed = FIRST_MB + number;
@@ -92,7 +96,7 @@ it(`xl create by hand in a loop against ${REINSTALLS} reinstalls: never on a dis
     `xl create by hand against ${REINSTALLS} reinstalls`,
     `${succeeded()} of ${ends.length} orders succeeded; ${told.replace(/\s+/g, ' ')}`,
   );
-  expect(succeeded()).toBe(REINSTALLS);
+  expect(succeeded()).toBeGreaterThanOrEqual(REINSTALLS);
   expect(told).toMatch(/\d started/);
   expect(told).toMatch(/\d (refused|no configuration)/);
   expect(disks.replace(/^ *\d+ /gm, '')).toBe(`vg0-${vpsname}\nvg0-${vpsname}swap`);
