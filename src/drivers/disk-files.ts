@@ -99,10 +99,12 @@ export function createDiskFiles({
 
   const findDisk = async (name: string) => (await findDisks([name]))[0];
 
+  const imageNames = async () =>
+    (await readdir(folder)).filter((name) => /^xen[0-9]+(?:\.[a-z]+)?\.img$/.test(name));
+
   /** What images have a right to and is not theirs yet: holes that a guest has punched, or an admin's `cp --sparse`. */
   async function promised_bytes(): Promise<number> {
-    const names = (await readdir(folder)).filter((name) => /^xen[0-9]+(?:\.[a-z]+)?\.img$/.test(name));
-    const holes = names.map(async (name) => {
+    const holes = (await imageNames()).map(async (name) => {
       const there = await unlessMissing(lstat(join(folder, name)), undefined);
       return there?.isFile() ? Math.max(0, there.size - there.blocks * STAT_BLOCK_BYTES) : 0;
     });
@@ -191,10 +193,24 @@ export function createDiskFiles({
     );
   }
 
+  /**
+   * A folder that this agent has never used, and in which it has seen images a moment ago: they are there still.
+   *
+   * @throws AgentError store_away
+   */
+  async function requireImages(): Promise<void> {
+    if ((await stores.isKnown('vbd')) || (await imageNames()).length > 0) return;
+    throw new AgentError(
+      'store_away',
+      `The images in ${folder} are not there any more: was its file system unmounted in this moment? See findmnt -T ${folder}, and try again.`,
+    );
+  }
+
   return {
     type: 'vbd',
 
-    identify: () => stores.claimFolder('vbd', folder),
+    // Its file system may go away between the look at its images and the mark.
+    identify: () => stores.claimFolder('vbd', folder, requireImages),
 
     // rename(2) has no halves.
     mendNames: async () => undefined,
@@ -226,7 +242,7 @@ export function createDiskFiles({
           `${vps.name}: its disks need ${needed_mb} MB, and ${folder} has ${free_mb} MB free.`,
         );
       }
-      await stores.claimFolder('vbd', folder);
+      await stores.claimFolder('vbd', folder, () => requireLikely(vps));
       const published: string[] = [];
       try {
         for (const { name, size_mb } of missing) await reserve(name, size_mb * MIB);
@@ -283,7 +299,7 @@ export function createDiskFiles({
     },
 
     async createNew(vps) {
-      await stores.claimFolder('vbd', folder);
+      await stores.claimFolder('vbd', folder, requireImages);
       const root = await unlessMissing(stat(join(folder, image(vps, 'current'))), undefined);
       if (!root) throw new AgentError('disks_missing', `${vps.name} has no root disk in ${folder}.`);
       const name = image(vps, 'new');

@@ -33,8 +33,15 @@ export interface KnownStores {
    * @throws AgentError store_away
    */
   requireFolder(kind: Exclude<StoreKind, 'lvm'>, folder: string): Promise<void>;
-  /** The same; one that was never used is marked and noted now, and made where it is missing. Returns what it is known by. */
-  claimFolder(kind: Exclude<StoreKind, 'lvm'>, folder: string): Promise<string>;
+  /**
+   * The same; one that was never used is marked and noted now, and made where it is missing. Returns what it is known by. `requireLikely`
+   * looks once more whether it is the right one, between the mark and the note: it throws where that is in doubt.
+   */
+  claimFolder(
+    kind: Exclude<StoreKind, 'lvm'>,
+    folder: string,
+    requireLikely?: () => Promise<void>,
+  ): Promise<string>;
   /** Whether a folder of this kind was ever used. */
   isKnown(kind: Exclude<StoreKind, 'lvm'>): Promise<boolean>;
   /** What the volume group is that this node has had, if any: a UUID and its name then. */
@@ -118,10 +125,11 @@ export function createKnownStores({ state_dir }: Pick<Config, 'state_dir'>): Kno
       await check(kind, folder);
     },
 
-    async claimFolder(kind, folder) {
+    async claimFolder(kind, folder, requireLikely) {
       const found = await check(kind, folder);
       if (found.noted) return found.mark;
       if (found.mark === '') await putMark(folder);
+      await requireLikely?.();
       const id = found.mark || (await markOf(folder));
       await note(kind, id, folder);
       return id;

@@ -63,6 +63,17 @@ describe('image files', () => {
     expect(images().sort()).toEqual(['xen01.img', 'xen01.swap.img']);
   });
 
+  it('make a folder known: an empty one, from which their file system went away in that moment, is not it', async () => {
+    mkdirSync(mount);
+    await expect(files().identify()).rejects.toMatchObject({
+      code: 'store_away',
+      message: expect.stringMatching(/not there any more.*findmnt -T/),
+    });
+    writeFileSync(join(mount, 'xen01.img'), 'precious');
+    const known = await files().identify();
+    expect(readFileSync(join(mount, MARK), 'utf8').trim()).toBe(known);
+  });
+
   it('are not made in a folder that was never seen where guests have theirs in it, and none is there', async () => {
     for (const folder of [mount, join(programs.root, 'xen')]) mkdirSync(folder);
     const config = (vps: string) =>
