@@ -37,7 +37,12 @@ export type Callers = WeakMap<FastifyRequest, Caller>;
  * Makes the hook that stands before a SOAP call's body is read: who calls, and whether the body can be understood at all.
  * Only then is a client that waits for `100 Continue` told to go on.
  */
-export function createAdmission(authenticate: Authenticate, callers: Callers, awaited: WeakSet<object>) {
+export function createAdmission(
+  authenticate: Authenticate,
+  callers: Callers,
+  awaited: WeakSet<object>,
+  onLogin: (caller: Caller) => void,
+) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
     const address = plainAddress(request.raw.socket.remoteAddress);
     const known = await authenticate(request.headers.authorization, address);
@@ -46,7 +51,9 @@ export function createAdmission(authenticate: Authenticate, callers: Callers, aw
     }
     const coding = request.headers['content-encoding'] ?? 'identity';
     if (coding.toLowerCase() !== 'identity') return refuse(reply, 415);
-    callers.set(request, { user: known.user, address, stillKnown: known.stillKnown });
+    const caller = { user: known.user, address, stillKnown: known.stillKnown };
+    callers.set(request, caller);
+    onLogin(caller);
     if (awaited.has(request.raw)) reply.raw.writeContinue();
     return undefined;
   };

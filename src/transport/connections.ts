@@ -1,6 +1,7 @@
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
-import { addressGroup, plainAddress } from './auth/address.ts';
+import { addressGroups, plainAddress } from './auth/address.ts';
+import { Places } from './places.ts';
 import { Tally } from './tally.ts';
 
 const LINGER_MS = 2_000;
@@ -32,30 +33,33 @@ const peer = (socket: Socket) => `${socket.remoteAddress} ${socket.remotePort}`;
 export class Connections {
   readonly #open = new Map<string, Socket>();
   readonly #busy = new Tally();
-  readonly #of_address = new Tally();
-  readonly #per_address: number;
+  readonly #places: Places<Socket>;
 
-  /** @param per_address how many an address (an IPv6 address's /64) may have, so that none takes every place */
-  constructor(per_address: number) {
-    this.#per_address = per_address;
+  constructor(limits: { readonly connections: number; readonly connections_per_address: number }) {
+    this.#places = new Places(limits, (socket) => this.#busy.count(peer(socket)) === 0);
   }
 
   watch(server: Server): void {
     server.on('connection', (socket: Socket) => {
-      const name = peer(socket);
-      const address = addressGroup(plainAddress(socket.remoteAddress));
-      if (this.#of_address.count(address) >= this.#per_address) {
+      const { is_in, put_out } = this.#places.come(socket, addressGroups(plainAddress(socket.remoteAddress)));
+      put_out?.destroy();
+      if (!is_in) {
         socket.destroy();
         return;
       }
-      const leave = this.#of_address.begin(address);
+      const name = peer(socket);
       this.#open.set(name, socket);
       socket.once('close', () => {
         this.#open.delete(name);
-        leave();
+        this.#places.leave(socket);
       });
     });
     server.on('secureConnection', lingerAtEnd);
+  }
+
+  /** Somebody has logged in from an address: when there are no places left, its connections come before those of others. */
+  loggedIn(address: string, as: 'admin' | 'user'): void {
+    this.#places.trust(addressGroups(address), as === 'admin' ? 2 : 1);
   }
 
   /** The TCP connection under TLS; undefined where it is gone. */

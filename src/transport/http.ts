@@ -31,7 +31,7 @@ export interface HttpLimits {
   /** For the client to show that it has read such an answer, while another caller waits. */
   readonly proof_ms: number;
   readonly connections: number;
-  /** Of one address, or one IPv6 /64. */
+  /** Of one address, or one IPv6 /64, or /48. */
   readonly connections_per_address: number;
   /** Calls under way at once of one user who is not the admin, whether the client still waits or not. */
   readonly user_calls: number;
@@ -106,7 +106,7 @@ function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { config, log } = options;
   const limits = { ...LIMITS, ...options.limits };
-  const connections = new Connections(limits.connections_per_address);
+  const connections = new Connections(limits);
   const callers = new WeakMap<FastifyRequest, Caller>();
   const awaited_continue = new WeakSet<object>();
   const proofs = new ReadProofs(limits, log);
@@ -173,7 +173,6 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       clientErrorHandler: onClientError,
       frameworkErrors: (_error, _request, reply) => refuse(reply as unknown as FastifyReply, 400),
     });
-    built.server.maxConnections = limits.connections;
     connections.watch(built.server);
     built.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
       awaited_continue.add(request);
@@ -201,7 +200,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     built.removeAllContentTypeParsers();
     built.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
-    const onRequest = createAdmission(options.authenticate, callers, awaited_continue);
+    const onRequest = createAdmission(options.authenticate, callers, awaited_continue, ({ user, address }) =>
+      connections.loggedIn(address, user === config.admin_user ? 'admin' : 'user'),
+    );
     for (const path of SOAP_PATHS) {
       built.post(path, { onRequest }, answerSoap);
       built.get(path, answerWsdl);
