@@ -145,6 +145,12 @@ export const configSchema = z.strictObject({
     .describe(
       'Whether removed volumes are overwritten with zeroes, slowly, before their room is given to others: no or yes. In a thin pool it is not needed.',
     ),
+  owners_set_resources: z
+    .enum(['no', 'yes'])
+    .default('no')
+    .describe(
+      "Whether a VPS's owner may give it other memory and addresses than its configuration says, or install it first: no or yes.",
+    ),
   GATEWAY: address('Gateway of VPSes whose panel sends none.'),
   NETMASK: address('Netmask of addresses that come without one.'),
   BROADCAST: address('Broadcast address of addresses that come without one.'),

@@ -3,6 +3,7 @@ import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, text, vpsname, wholeNumber, word } from '../core/fields.ts';
 import { parseAddressList } from '../core/net.ts';
 import { defineOperation } from '../core/operation.ts';
+import { requireOwnShare } from '../core/own-share.ts';
 import { requireBothDisks, requireStopped } from '../core/vps-checks.ts';
 
 export default defineOperation({
@@ -25,6 +26,7 @@ export default defineOperation({
   handler: async (ctx, { vpsname: vps, ramsize, kerneltype, allipaddrs }) => {
     const { config } = ctx;
     const ips = parseAddressList('allipaddrs', allipaddrs);
+    await requireOwnShare(ctx, vps, { memory_mb: ramsize, addresses: ips });
     await requireStopped(ctx.hypervisor, vps, 'cannot be configured');
     const { type, root, swap } = await requireBothDisks(ctx.disks, vps, undefined, 'cannot be configured');
     const disks = { type, root: root.path, swap: swap.path };

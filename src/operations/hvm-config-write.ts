@@ -3,6 +3,7 @@ import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { password, result, text, vpsname, wholeNumber } from '../core/fields.ts';
 import { parseAddressList } from '../core/net.ts';
 import { defineOperation } from '../core/operation.ts';
+import { requireOwnShare } from '../core/own-share.ts';
 import { requireBothDisks, requireStopped } from '../core/vps-checks.ts';
 
 export default defineOperation({
@@ -25,6 +26,7 @@ export default defineOperation({
   errors: ['vps_running', 'vps_saved', 'disks_missing', 'not_found', ...PROGRAM_ERRORS],
   handler: async (ctx, { vpsname: vps, ramsize, allipaddrs, vncpassword, howtoboot }) => {
     const ips = parseAddressList('allipaddrs', allipaddrs);
+    await requireOwnShare(ctx, vps, { memory_mb: ramsize, addresses: ips });
     await requireStopped(ctx.hypervisor, vps, 'cannot be configured');
     const { type, root, swap } = await requireBothDisks(ctx.disks, vps, undefined, 'cannot be configured');
     const vnc_password = vncpassword === 'no_vnc' ? undefined : vncpassword;

@@ -3,6 +3,7 @@ import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { out, password, text, vpsname, wholeNumber, word } from '../core/fields.ts';
 import { parseAddressList, parseDns, parseGateway, parseNics } from '../core/net.ts';
 import { defineOperation } from '../core/operation.ts';
+import { requireOwnShare } from '../core/own-share.ts';
 import { validateInput } from '../core/validate.ts';
 import { selfInstalledGuest } from '../core/vps.ts';
 import { requireDisks, requireStopped, requireUnused } from '../core/vps-checks.ts';
@@ -72,6 +73,7 @@ export default defineOperation({
       gateway: parseGateway(gateway, config.GATEWAY),
       dns: parseDns(dns, config.DNS),
     };
+    await requireOwnShare(ctx, vps, { memory_mb: ramsize, addresses: request.nics.map(({ ip }) => ip) });
     await requireStopped(hypervisor, vps, 'cannot be reinstalled');
     const disks = await requireDisks(ctx.disks, vps, imagetype);
     await requireUnused(ctx.disks[disks.type], vps, 'cannot be reinstalled', disks);
