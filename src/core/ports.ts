@@ -323,8 +323,10 @@ export interface Accounts {
    * @throws AgentError store_away
    */
   requireHomes(): Promise<void>;
-  /** Takes every way in from the VPS's owner (killVPS): console password, sessions, ssh keys, SOAP user; and deletes the home. */
+  /** Takes every way in from the VPS's owner (killVPS): SOAP user, console password, sessions, and with the account its ssh keys. */
   revoke(vps: VpsId): Promise<void>;
+  /** Deletes what the owner has left, once every way in is taken: the home, and pinned isos. */
+  forget(vps: VpsId): Promise<void>;
   /** The *.iso files in the console user's home, sorted. */
   isoFiles(vps: VpsId): Promise<readonly string[]>;
   /** Keeps an iso of {@link isoFiles} where its owner cannot exchange it; its path there, or undefined where there is none. */

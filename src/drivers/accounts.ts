@@ -150,8 +150,9 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
     throw new AgentError('invalid_value', 'The password is empty, or holds control characters or line ends.');
   }
 
+  const isos = createIsos(homes, requireHomes);
   return {
-    ...createIsos(homes, requireHomes),
+    ...isos,
     requireHomes,
 
     async setConsolePassword(vps, password) {
@@ -187,6 +188,13 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
         await check('usermod', 'usermod', ['--lock', '--expiredate', EXPIRED_BY_US, '--', vps.name]);
         await endProcesses(vps, String(entry[2]));
       }
+    },
+
+    async forget(vps) {
+      await requireHomes();
+      await isos.unpinIsos(vps);
+      const entry = await getent('passwd', vps.name);
+      if (entry && strange(vps, entry) !== undefined) return;
       await removeHome(homes, vps.name);
       // One whose login was under way when the account was locked.
       if (entry) await endProcesses(vps, String(entry[2]));

@@ -17,6 +17,17 @@ function halfDeleted(vps: VpsId, gone: readonly string[], error: unknown): unkno
   );
 }
 
+/** A VPS that is not deleted after all, and its owner gets in no more. */
+function lockedOut(vps: VpsId, error: unknown): unknown {
+  if (!(error instanceof AgentError)) return error;
+  const { code, message, log } = error;
+  return new AgentError(
+    code,
+    `${message} Its owner's passwords and keys are gone already: if ${vps.name} stays, set them again.`,
+    { cause: error, ...(log && { log }) },
+  );
+}
+
 export default defineOperation({
   name: 'killVPS',
   summary:
@@ -49,6 +60,7 @@ export default defineOperation({
       const before = await store.find(vps);
       await requireUnused(store, vps, CANNOT, before);
       await systems.beginDeletion(vps);
+      let is_locked_out = false;
       const gone: string[] = [];
       // What cannot be seen may all be there, unless it was seen to go.
       const untouched = async () =>
@@ -58,6 +70,9 @@ export default defineOperation({
           () => true,
         ));
       try {
+        // Nobody gets in any more, before anything goes.
+        await accounts.revoke(vps);
+        is_locked_out = true;
         await whileUnconfigured(ctx, vps, CANNOT, {
           config: await guests.read(vps),
           work: () => store.remove(vps, (path) => gone.push(path)),
@@ -65,11 +80,11 @@ export default defineOperation({
         });
       } catch (error) {
         if (await untouched()) await systems.stopDeletion(vps);
-        throw gone.length === 0 ? error : halfDeleted(vps, gone, error);
+        if (gone.length > 0) throw halfDeleted(vps, gone, error);
+        throw is_locked_out ? lockedOut(vps, error) : error;
       }
     });
-    await accounts.revoke(vps);
-    await accounts.unpinIsos(vps);
+    await accounts.forget(vps);
     await jobs.forget(vps);
     await consoles.forget(vps);
     await systems.forget(vps);

@@ -192,6 +192,10 @@ describe('a folder where a file of the ssh key is to be', () => {
 });
 
 describe('when the VPS is deleted', () => {
+  const deleted = async () => {
+    await accounts().revoke(xen01);
+    await accounts().forget(xen01);
+  };
   beforeEach(() => {
     programs.addRecording('usermod');
     const left = join(programs.root, 'left');
@@ -207,14 +211,14 @@ describe('when the VPS is deleted', () => {
     await accounts().setSshKey(xen01, key);
     writeFileSync(join(home, '.ssh', 'authorized_keys2'), key);
     writeFileSync(join(home, 'b.iso'), '');
-    await accounts().revoke(xen01);
+    await deleted();
     expect(soapPasswords).toEqual([['xen01']]);
     const end = { program: 'pkill', args: ['-KILL', '-u', `${UID}`], input: '' };
     expect(programs.calls().slice(-5)).toEqual([
       { program: 'usermod', args: ['--lock', '--expiredate', '2', '--', 'xen01'], input: '' },
       ...[end, end, end, end],
     ]);
-    await accounts().revoke(xen01);
+    await deleted();
   });
 
   it("the name's next owner finds no file of the last one, and can log in", async () => {
@@ -223,7 +227,7 @@ describe('when the VPS is deleted', () => {
     // An earlier attempt was cut off.
     mkdirSync(join(home, '../.removed-xen01'));
     writeFileSync(join(home, '../.removed-xen01', 'older.iso'), 'secret');
-    await accounts().revoke(xen01);
+    await deleted();
     expect(readdirSync(join(home, '..')).filter((name) => name.includes('xen01'))).toEqual([]);
     writeFileSync(join(programs.root, 'shadow'), 'xen01:!:20000:0:99999:7::2:\n');
     await accounts().setConsolePassword(xen01, 'next');
@@ -250,11 +254,11 @@ describe('when the VPS is deleted', () => {
     writeFileSync(join(precious, 'authorized_keys'), 'root');
     rmSync(join(home, '.ssh'), { recursive: true });
     symlinkSync(precious, join(home, '.ssh'));
-    await accounts().revoke(xen01);
+    await deleted();
     expect(readdirSync(precious)).toEqual(['authorized_keys']);
     rmSync(home, { recursive: true, force: true });
     symlinkSync(precious, home);
-    await accounts().revoke(xen01);
+    await deleted();
     expect(readdirSync(precious)).toEqual(['authorized_keys']);
     expect(existsSync(home)).toBe(false);
   });
@@ -262,7 +266,7 @@ describe('when the VPS is deleted', () => {
   it('a home whose Unix user an admin has removed goes, too', async () => {
     await accounts().setSshKey(xen01, key);
     rmSync(join(programs.root, 'users'));
-    await accounts().revoke(xen01);
+    await deleted();
     expect(existsSync(home)).toBe(false);
   });
 
@@ -277,7 +281,7 @@ describe('when the VPS is deleted', () => {
 
   it('a Unix user who is not its console user is not touched', async () => {
     existing(`xen01:x:1000:1000::${home}:/bin/bash`);
-    await accounts().revoke(xen01);
+    await deleted();
     expect(programs.calls()).toEqual([]);
   });
 });

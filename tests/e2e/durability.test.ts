@@ -187,6 +187,9 @@ describe('killVPS', () => {
 it('killVPS tells what is gone where it cannot go on, and the VPS waits for another one', async () => {
   const vpsname = 'xen42';
   await site.modern('setupLVMDisks', { vpsname, hddsize: 64, swapsize: 16, imagetype: 'lvm' });
+  await site.modern('changeVPSsoapPassword', { vpsname, password: 'of the owner' });
+  const asOwner = () => site.modern('getVPSState', { vpsname }, site.endpoint(vpsname, 'of the owner'));
+  await asOwner();
   await site.node.setFault({ match: `lvremove vg0/${vpsname}`, mode: 'fail', exit: 5, stderr: '  oops\n' });
   await expect(site.modern('killVPS', { vpsname, imagetype: 'lvm' })).rejects.toMatchObject({
     code: 'program_failed',
@@ -198,6 +201,7 @@ it('killVPS tells what is gone where it cannot go on, and the VPS waits for anot
     code: 'vps_busy',
     message: expect.stringMatching(/half deleted/),
   });
+  await expect(asOwner()).rejects.toThrow(/401/);
   await site.node.clearFaults();
   await site.modern('killVPS', { vpsname, imagetype: 'lvm' });
   await expect(site.modern('fsckVPSpartition', { vpsname })).rejects.toMatchObject({ code: 'disks_missing' });

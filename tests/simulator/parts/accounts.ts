@@ -3,5 +3,5 @@ export const createAccounts = () => ({
   hashRootPassword: async () => '$6$hash',
   requireHomes: async () => undefined,
   revoke: async () => undefined,
-  unpinIsos: async () => undefined,
+  forget: async () => undefined,
 });
