@@ -151,6 +151,29 @@ describe('the life of a VPS', () => {
     expect(await dom0Succeeds('fsck.ext4 -f -n /dev/vg0/xen01')).toBe(true);
   });
 
+  it("changeVPSrootPassword: on a disk that dom0's kernel does not mount, though its superblock asks for a panic", async () => {
+    await dom0('tune2fs -e panic /dev/vg0/xen01');
+    const before = await dom0('debugfs -R "cat /etc/shadow" /dev/vg0/xen01 2>/dev/null');
+    expect(await panel('changeVPSrootPassword', { vpsname, password: 'new: one' })).toBe('OK');
+    const after = await dom0('debugfs -R "cat /etc/shadow" /dev/vg0/xen01 2>/dev/null');
+    expect(after).toMatch(/^root:\$6\$/m);
+    expect(after.split('\n').filter((line) => !line.startsWith('root:'))).toEqual(
+      before.split('\n').filter((line) => !line.startsWith('root:')),
+    );
+    expect(await dom0Succeeds('fsck.ext4 -f -n /dev/vg0/xen01')).toBe(true);
+    // A damaged folder is told, and dom0 lives.
+    const size = await dom0("dumpe2fs -h /dev/vg0/xen01 2>/dev/null | sed -n 's/^Block size: *//p'");
+    const [block] = (await dom0('debugfs -R "blocks /etc" /dev/vg0/xen01 2>/dev/null')).trim().split(' ');
+    const [at, only] = [`bs=${size} count=1 status=none`, 'conv=notrunc,fsync'];
+    await dom0(`dd if=/dev/vg0/xen01 of=/root/block skip=${block} ${at}`);
+    await dom0(`dd if=/dev/urandom of=/dev/vg0/xen01 seek=${block} ${at} ${only}`);
+    expect(await panel('changeVPSrootPassword', { vpsname, password: 'newer' })).toMatch(
+      /^NOTOK - .*check it with fsckVPSpartition/,
+    );
+    await dom0(`dd if=/root/block of=/dev/vg0/xen01 seek=${block} ${at} ${only}`);
+    expect(await dom0Succeeds('fsck.ext4 -f -n /dev/vg0/xen01')).toBe(true);
+  });
+
   it('reinstall over the WSDL: another system and size; the old one stays beside it', async () => {
     const nics = `${IP},255.255.255.0,10.0.2.255`;
     await modern('reinstallVPSos', { vpsname, ostype: 'bare', ramsize: 192, password: 'another', nics });
