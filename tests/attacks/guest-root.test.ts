@@ -143,6 +143,32 @@ it('a check of a disk that wants any amount of memory ends, and dom0 keeps its o
   ).toEqual([]);
 });
 
+it('a sandbox that cannot be made is told, and never taken for an answer about the disk', () => {
+  makeDisk('root:*:19000:0:99999:7:::\n');
+  const shims = join(folder, 'shims');
+  mkdirSync(shims);
+  writeFileSync(join(shims, 'bwrap'), '#!/bin/sh\necho "bwrap: Function not implemented" >&2\nexit 1\n', {
+    mode: 0o755,
+  });
+  const env = { ...process.env, PATH: `${shims}:${process.env['PATH']}` };
+  const before = readFileSync(disk());
+  for (const [script, args, code] of [
+    ['fsck-disk', [disk()], 64],
+    ['guest-root-password', ['--disk', disk()], 1],
+  ] as const) {
+    const { status, stderr } = spawnSync(join(SCRIPTS, script), args, {
+      env,
+      input: `${HASH}\n`,
+      encoding: 'utf8',
+    });
+    expect([status, stderr]).toEqual([
+      code,
+      expect.stringMatching(/bwrap: Function not implemented\n.*no sandbox/),
+    ]);
+  }
+  expect(readFileSync(disk()).equals(before)).toBe(true);
+});
+
 describe('a password is set, and the file system stays whole', () => {
   const LONG = `root:$6$salt$${'x'.repeat(200)}:19000:0:99999:7:::\n`;
   it.each([
