@@ -81,7 +81,7 @@ it('a damaged folder in a file system that asks for a panic is told, and nothing
   const before = readFileSync(disk());
   const { exit_code, stderr } = setPassword();
   expect(exit_code).toBe(1);
-  expect(stderr).toMatch(/check it with fsckVPSpartition/);
+  expect(stderr).toMatch(/check the file system on .* with fsckVPSpartition/);
   expect(readFileSync(disk()).equals(before)).toBe(true);
 });
 
@@ -96,7 +96,7 @@ it('a journal that a superblock puts on another device of dom0 is not opened', (
     const before = readFileSync(other);
     expect(setPassword()).toMatchObject({
       exit_code: 1,
-      stderr: expect.stringMatching(/check it with fsckVPSpartition/),
+      stderr: expect.stringMatching(/check the file system on .* with fsckVPSpartition/),
     });
     expect(readFileSync(other).equals(before)).toBe(true);
   } finally {

@@ -168,7 +168,7 @@ describe('the life of a VPS', () => {
     await dom0(`dd if=/dev/vg0/xen01 of=/root/block skip=${block} ${at}`);
     await dom0(`dd if=/dev/urandom of=/dev/vg0/xen01 seek=${block} ${at} ${only}`);
     expect(await panel('changeVPSrootPassword', { vpsname, password: 'newer' })).toMatch(
-      /^NOTOK - .*check it with fsckVPSpartition/,
+      /^NOTOK - .*check the file system on .* with fsckVPSpartition/,
     );
     await dom0(`dd if=/root/block of=/dev/vg0/xen01 seek=${block} ${at} ${only}`);
     expect(await dom0Succeeds('fsck.ext4 -f -n /dev/vg0/xen01')).toBe(true);
