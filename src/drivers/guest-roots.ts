@@ -3,9 +3,9 @@ import type { Config } from '../config/schema.ts';
 import type { GuestRoots } from '../core/ports.ts';
 import type { Runner } from '../core/runner.ts';
 
-const TIMEOUT_MS = 45_000;
+const TIMEOUT_MS = 150_000;
 
-/** Makes {@link GuestRoots}: scripts that mount a guest's root where nobody else sees it. */
+/** Makes {@link GuestRoots}: a script that reads and writes a guest's root without mounting it. */
 export function createGuestRoots({
   runner,
   config: { scripts_dir },

@@ -15,7 +15,7 @@ export default defineOperation({
   legacy: () => 'OK',
   lock: 'vps',
   changes: true,
-  timeout_ms: 60_000,
+  timeout_ms: 180_000,
   errors: ['vps_running', 'vps_saved', 'disks_missing', 'disks_in_use', 'program_failed', 'program_timeout'],
   handler: async (ctx, { vpsname: vps, password }) => {
     const hash = await ctx.accounts.hashRootPassword(password);
