@@ -19,6 +19,7 @@ import { createRegistry } from './core/registry.ts';
 import { createUnderLock } from './core/under-lock.ts';
 import { nodeName } from './drivers/host.ts';
 import { createLvmReports } from './drivers/lvm-group.ts';
+import { createLvmProgram } from './drivers/lvm-program.ts';
 import { createMoves } from './migrate/moves.ts';
 import { operations } from './operations/index.ts';
 import type { LocalAgent } from './programs/program.ts';
@@ -62,7 +63,10 @@ export async function openLocally({
         return receive(vps, connection);
       },
     },
-    volumeGroup: createLvmReports({ runner: drivers.runner, config, timeout_ms: 30_000 }).groupName,
+    volumeGroup: createLvmReports({
+      lvm: createLvmProgram({ runner: drivers.runner, config }),
+      ...{ config, timeout_ms: 30_000 },
+    }).groupName,
     call: (operation, params) =>
       dispatch(
         {

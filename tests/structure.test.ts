@@ -109,6 +109,15 @@ describe('the structure of src', () => {
     },
   );
 
+  it('calls LVM where it is told of no device that a guest can write, and nowhere else', () => {
+    const named = files.filter((file) => /program(?::| =) '(?:lv|vg|pv)[a-z]+'/.test(source(file)));
+    expect(named).toEqual(['drivers/lvm-program.ts']);
+    const handed = files.filter((file) =>
+      /\brunner\.(?:run|check)\(\{ label: program, program\b/.test(source(file)),
+    );
+    expect(handed).toEqual(['drivers/lvm-program.ts']);
+  });
+
   it.each(files.filter((file) => file !== 'operations/index.ts'))(
     '%s keeps the style of the house',
     (file) => {

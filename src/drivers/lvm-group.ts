@@ -1,7 +1,7 @@
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
-import type { Runner } from '../core/runner.ts';
 import { createKnownStores } from './known-stores.ts';
+import type { LvmProgram } from './lvm-program.ts';
 import { bytesOf, type LvmReport, parseLvmReport } from './parse/lvm-report.ts';
 import { lastWords } from './run.ts';
 
@@ -58,13 +58,13 @@ export interface LvmReports {
 
 /** What asking LVM needs. */
 export interface LvmReportOptions {
-  readonly runner: Runner;
+  readonly lvm: LvmProgram;
   readonly config: Pick<Config, 'provisioning_volgroup' | 'state_dir'>;
   readonly timeout_ms: number;
 }
 
 /** Makes {@link LvmReports} by vgs(8) and lvs(8), asked anew at every call. */
-export function createLvmReports({ runner, config, timeout_ms }: LvmReportOptions): LvmReports {
+export function createLvmReports({ lvm, config, timeout_ms }: LvmReportOptions): LvmReports {
   const configured = config.provisioning_volgroup;
   const stores = createKnownStores(config);
   let noted = '';
@@ -72,12 +72,13 @@ export function createLvmReports({ runner, config, timeout_ms }: LvmReportOption
   async function report(kind: 'lv' | 'vg', fields: string, operands: readonly string[]): Promise<LvmReport> {
     const program = `${kind}s`;
     const args = ['--reportformat', 'json', '--units', 'b', '--nosuffix', '-o', fields, ...operands];
-    const answer = await runner.run({ label: program, program, args, timeout_ms });
+    const answer = await lvm(program, args, timeout_ms);
     if (answer.exit_code === 0) return parseLvmReport(answer.stdout, kind);
     const errors = /^\s*\{/.test(answer.stdout) ? parseLvmReport(answer.stdout, kind).errors : [];
     const why = errors[0] ?? lastWords(answer);
     const log = { log: { ...answer } };
     if (/Volume group "[^"]*" not found/.test(why)) throw await noSuchGroup(log);
+    if (/Multiple VGs found/.test(why)) throw twins(operands.join(' '), log);
     throw new AgentError(
       'program_failed',
       `${program} failed (exit code ${answer.exit_code}): ${why.slice(0, 200)}`,
@@ -97,6 +98,13 @@ export function createLvmReports({ runner, config, timeout_ms }: LvmReportOption
       more,
     );
   }
+
+  const twins = (name: string, more: { log?: Record<string, unknown> } = {}) =>
+    new AgentError(
+      'store_away',
+      `LVM sees two volume groups that are called ${name}, and reads neither. Nothing was touched. See pvs -o pv_name,vg_name,vg_uuid, and hide the device that is not the node's: devices/global_filter in /etc/lvm/lvm.conf.`,
+      more,
+    );
 
   const noSuchGroup = (more: { log?: Record<string, unknown> } = {}) =>
     absent(
@@ -156,6 +164,8 @@ export function createLvmReports({ runner, config, timeout_ms }: LvmReportOption
       }
       if (others.length > 0) {
         const names = rows.map((fields) => fields['vg_name']).join(', ');
+        if (new Set(rows.map((fields) => fields['vg_name'])).size === 1)
+          throw twins(names.split(',')[0] ?? '');
         throw new AgentError(
           (await stores.knownGroup()) ? 'store_away' : 'no_volume_group',
           `The node has several volume groups (${names}); name one in provisioning_volgroup in dtc-xen.conf.`,

@@ -9,7 +9,6 @@ const STEP_BYTES = 64 * MIB;
 const STEP_MS = 10 * 60_000;
 /** What is given back at a time: LVM writes all of its metadata for each. */
 const PART_BYTES = 1024 * MIB;
-const REDUCE_MS = 90_000;
 /** It rests this many times as long as it wrote, so that guests keep most of what the disk can do. */
 const REST = 3;
 
@@ -33,18 +32,6 @@ export function createLvmRemoved(
       await sleep(ms * rest, undefined, { signal });
     }
   }
-
-  /**
-   * Gives back what lies behind `size_bytes`. LVM's archive is left alone (`-A n`): it is for undoing what somebody did, and would
-   * get hundreds of files from this.
-   */
-  const giveBack = (volume: string, size_bytes: number) =>
-    runner.check({
-      label: `lvreduce of ${volume}`,
-      program: 'lvreduce',
-      args: ['-A', 'n', '-y', '-L', `${size_bytes}b`, volume],
-      timeout_ms: REDUCE_MS,
-    });
 
   return {
     async list() {
@@ -71,7 +58,7 @@ export function createLvmRemoved(
         await overwrite(path, begin, end, signal);
         // Nobody gets the room before the zeros are on the disk, whatever the power does.
         await lvm.flush(group, [name]);
-        if (begin > 0) await giveBack(`${group}/${name}`, begin);
+        if (begin > 0) await lvm.reduce(`${group}/${name}`, begin);
         end = begin;
       }
       await lvm.removeAtOnce(group, name);

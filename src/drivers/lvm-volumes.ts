@@ -9,6 +9,7 @@ import { createFileLocks } from './flock.ts';
 import { disksBelow, flushDisks } from './flush-disks.ts';
 import { createLvmReports, type LvmReports, type Volume, type VolumeGroup } from './lvm-group.ts';
 import { findPlace, type Place, REMOVED, requireFit } from './lvm-place.ts';
+import { createLvmProgram } from './lvm-program.ts';
 import { unlessMissing } from './missing.ts';
 import { lastWords } from './run.ts';
 
@@ -19,6 +20,7 @@ export interface LvmOptions {
     Config,
     | 'provisioning_volgroup'
     | 'provisioning_thinpool'
+    | 'provisioning_mount_point'
     | 'wipe_removed_disks'
     | 'dev_dir'
     | 'sys_dir'
@@ -57,6 +59,8 @@ export interface LvmVolumes extends LvmReports {
   rename(group: string, from: string, to: string): Promise<void>;
   /** Has what LVM wrote of these volumes on the disks below them. */
   flush(group: string, names: readonly string[]): Promise<void>;
+  /** Gives back what of a volume lies behind `size_bytes`. */
+  reduce(volume: string, size_bytes: number): Promise<void>;
   /** `lvchange` with these arguments. */
   change(args: readonly string[], name: string): Promise<void>;
   /**
@@ -85,9 +89,10 @@ export function createLvmVolumes({
   ask_timeout_ms = 30_000,
   change_timeout_ms = 90_000,
 }: LvmOptions): LvmVolumes {
-  const reports = createLvmReports({ runner, config, timeout_ms: ask_timeout_ms });
+  const lvm = createLvmProgram({ runner, config });
+  const reports = createLvmReports({ lvm, config, timeout_ms: ask_timeout_ms });
   const run = (program: string, args: readonly string[]): Promise<Finished> =>
-    runner.run({ label: program, program, args, timeout_ms: change_timeout_ms });
+    lvm(program, args, change_timeout_ms);
   const inUse = (group: string, name: string, what: string) =>
     new AgentError('disks_in_use', `${group}/${name} was not removed: ${what}.`);
 
@@ -225,6 +230,12 @@ export function createLvmVolumes({
 
     async flush(group, names) {
       await flushDisks(`${names[0]}: its change`, await disksOf(group, ...names));
+    },
+
+    // LVM's archive is left alone (`-A n`): it is for undoing what somebody did, and would get hundreds of files from this.
+    async reduce(volume, size_bytes) {
+      const reduced = await run('lvreduce', ['-A', 'n', '-y', '-L', `${size_bytes}b`, volume]);
+      if (reduced.exit_code !== 0) throw failed('program_failed', `lvreduce of ${volume}`, reduced);
     },
 
     async change(args, name) {

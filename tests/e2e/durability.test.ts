@@ -201,7 +201,7 @@ it('killVPS tells what is gone where it cannot go on, and the VPS waits for anot
     code: 'vps_busy',
     message: expect.stringMatching(/half deleted/),
   });
-  await expect(asOwner()).rejects.toThrow(/401/);
+  await expect(asOwner()).rejects.toThrow(/does not know this user and password/);
   await site.node.clearFaults();
   await site.modern('killVPS', { vpsname, imagetype: 'lvm' });
   await expect(site.modern('fsckVPSpartition', { vpsname })).rejects.toMatchObject({ code: 'disks_missing' });

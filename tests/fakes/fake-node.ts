@@ -25,6 +25,7 @@ const LIB = resolve(import.meta.dirname, 'lib');
 const PROGRAMS = [
   'xl',
   'lvs',
+  'lvmconfig',
   'vgs',
   'lvcreate',
   'lvremove',
@@ -312,6 +313,12 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
     /** Takes disks away from a volume group, or the group as a whole, or gives all of them back. */
     setVolumeGroup(vg_name: string, trouble: GroupTrouble): Promise<void> {
       return withState(root, (state) => troubleGroup(root, state, vg_name, trouble));
+    },
+    /** What the node's own lvm.conf hides from LVM: the value of devices/global_filter, as lvmconfig prints it. */
+    setLvmFilter(filter: string): Promise<void> {
+      return withState(root, (state) => {
+        state.lvm_filter = filter;
+      });
     },
     /** Every guest's domain now. */
     domains(): Promise<DomainView[]> {

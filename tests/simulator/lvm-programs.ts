@@ -137,9 +137,17 @@ function* change(args: readonly string[]): Work {
   return { exit: 0 };
 }
 
+/** The filter of a node whose lvm.conf is as Debian has it. */
+function* configuration(): Work {
+  yield 40;
+  return { exit: 0, stdout: 'global_filter=["a|.*|"]\n' };
+}
+
 /** What a program of LVM's does; undefined: the model does not know it. */
 export function lvm(program: string, args: readonly string[]): Work | undefined {
   switch (program) {
+    case 'lvmconfig':
+      return configuration();
     case 'vgs':
       return ask('vg', args);
     case 'lvs':

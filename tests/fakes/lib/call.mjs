@@ -1,6 +1,7 @@
 // One call of a fake: which program, which faults, and how it ends.
 import { basename } from 'node:path';
 import { carryOut, noteUnlessFaulty, takeFault } from './faults.mjs';
+import { filterIn, filterOfCall } from './lvm-filter.mjs';
 import { err, NotKnown } from './store.mjs';
 
 /** What a call ends with that stands before a real program, where no fault was ordered: go on to the real one. */
@@ -8,6 +9,7 @@ export const GO_ON = 99;
 const MODULES = {
   xl: './xl.mjs',
   lvs: './lvm-report.mjs',
+  lvmconfig: './lvm-filter.mjs',
   vgs: './lvm-report.mjs',
   lvcreate: './lvm.mjs',
   lvremove: './lvm.mjs',
@@ -24,8 +26,14 @@ const MODULES = {
 };
 
 /** Programs that change nothing, whatever they are asked, and what of xl is so. */
-const READERS = ['lvs', 'vgs', 'systemctl', 'xenstore-exists', 'xenstore-read'];
+const READERS = ['lvs', 'vgs', 'lvmconfig', 'systemctl', 'xenstore-exists', 'xenstore-read'];
 const XL_READERS = ['list', 'info', 'vcpu-list', 'uptime', 'domid', 'domname'];
+
+async function run(root, program, args, how) {
+  const { main } = await import(MODULES[program]);
+  if (!MODULES[program].startsWith('./lvm')) return main(root, program, args, how);
+  return filterOfCall.run(filterIn(args), () => main(root, program, args, how));
+}
 
 /** A program and its words: `--only-faults PROGRAM ARGS...` stands before a real one. */
 function read(words) {
@@ -52,8 +60,7 @@ export function call(root, words) {
       if (how.torn && program !== 'lvrename')
         throw new NotKnown(`where a ${program} can be torn is not part of the fake`);
       if (only_faults) return GO_ON;
-      const module = await import(MODULES[program]);
-      return module.main(root, program, args, how);
+      return run(root, program, args, how);
     };
     return fault ? carryOut(fault, work) : work();
   });
@@ -66,5 +73,5 @@ export async function answer(root, words) {
     only_faults || READERS.includes(program) || (program === 'xl' && XL_READERS.includes(args[0]));
   if (!reads || !(await noteUnlessFaulty(root, argv))) return undefined;
   if (only_faults) return GO_ON;
-  return tried(program, async () => (await import(MODULES[program])).main(root, program, args));
+  return tried(program, () => run(root, program, args));
 }

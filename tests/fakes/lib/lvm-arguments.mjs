@@ -8,7 +8,7 @@ import { err, NotKnown } from './store.mjs';
  * @returns `{ options: { size: '64M' }, operands }`
  */
 export function lvmArguments(program, args, taken) {
-  const specs = taken.map(([short, long]) => ({
+  const specs = [['', '--config:'], ...taken].map(([short, long]) => ({
     short,
     long: long.replace(':', ''),
     argument: long.endsWith(':'),

@@ -3,7 +3,17 @@ import { statSync } from 'node:fs';
 import { indented, lvmArguments } from './lvm-arguments.mjs';
 import { reportSize } from './lvm-sizes.mjs';
 import { isPool, isThin } from './lvm-thin.mjs';
-import { contentPath, EXTENT, extents, freeExtents, isPartial, nodePath, splitName } from './lvm-volumes.mjs';
+import {
+  contentPath,
+  EXTENT,
+  extents,
+  freeExtents,
+  hasTwin,
+  isPartial,
+  nodePath,
+  splitName,
+  TWINS,
+} from './lvm-volumes.mjs';
 import { isOpen } from './open-files.mjs';
 import { err, NotKnown, out, withState } from './store.mjs';
 
@@ -154,6 +164,16 @@ function findRows(root, state, program, operands, all) {
     if (!vg) {
       entry('error', object, `Volume group "${vg_name}" not found`, 0);
       entry('error', object, `Cannot process volume group ${vg_name}`, 0);
+      failure(object);
+      continue;
+    }
+    if (hasTwin(state, vg)) {
+      entry('warn', object, `VG name ${vg_name} is used by VGs ${vg.twin.uuid} and ${vg.uuid}.`, 0);
+      if (operands.length === 0 && whole) {
+        rows.push(row(vg_name), { ...row(vg_name), vg: { ...vg, uuid: vg.twin.uuid } });
+        continue;
+      }
+      entry('error', object, TWINS(vg_name), 0);
       failure(object);
       continue;
     }

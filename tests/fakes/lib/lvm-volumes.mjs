@@ -18,6 +18,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { isSeen } from './lvm-filter.mjs';
 
 export const EXTENT = 4 * 1024 * 1024;
 /** Enough of a removed volume's front to hold what blkid would find there. */
@@ -43,9 +44,16 @@ export const extents = (lv) => lv.virtual ?? held(lv) - (lv.metadata ?? 0);
 const spare = (vg) => Math.max(0, ...vg.lvs.map((lv) => lv.metadata ?? 0));
 export const freeExtents = (vg) => vg.extents - vg.lvs.reduce((sum, lv) => sum + held(lv), 0) - spare(vg);
 
+/** What LVM says, and does not do, where a device that it sees bears the name of a group that it has seen already. */
+export const TWINS = (name) =>
+  `Multiple VGs found with the same name: skipping ${name}\nUse --select vg_uuid=<uuid> in place of the VG name.`;
+/** Whether LVM sees a group that a guest has made of that name. */
+export const hasTwin = (state, { twin }) => twin !== undefined && isSeen(state, `/dev/${twin.device}`);
+
 export function volumeGroup(state, name) {
   const vg = state.vgs[name];
   if (!vg) throw new LvmError(`Volume group "${name}" not found\nCannot process volume group ${name}`);
+  if (hasTwin(state, vg)) throw new LvmError(TWINS(name));
   return vg;
 }
 
@@ -284,6 +292,8 @@ export function troubleGroup(root, state, vg_name, trouble) {
     state.vgs[vg_name] = vg;
   }
   delete vg.missing_pv;
+  delete vg.twin;
+  if (trouble.twin) vg.twin = { uuid: lvmUuid(), ...trouble.twin };
   if (trouble.missing_pv) vg.missing_pv = { uuid: lvmUuid(), volumes: trouble.missing_pv };
   if (trouble.away && !away) {
     for (const lv of vg.lvs.filter(({ active }) => active)) deactivate(root, vg_name, lv);

@@ -93,6 +93,7 @@ export interface World {
   vgs: Record<string, FakeGroup>;
   /** Groups none of whose disks is there. */
   away_vgs?: Record<string, FakeGroup>;
+  lvm_filter?: string;
   xls: Record<string, FakeXl>;
   xendomains: XendomainsState;
   lost_reboots?: string[];

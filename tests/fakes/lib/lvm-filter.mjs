@@ -1,0 +1,44 @@
+// What LVM is told not to look at: devices/global_filter (lvm.conf(5)), by the call's --config, else by the node's lvm.conf.
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { NotKnown, out, withState } from './store.mjs';
+
+/** The filter that a call has brought along, while it runs. */
+export const filterOfCall = new AsyncLocalStorage();
+
+const KEY = 'devices/global_filter';
+/** What Debian's lvm.conf says. */
+const OF_NODE = '["a|.*|"]';
+
+/** `["r|^/dev/loop7$|","a|.*|"]` -> what each pattern does; the first that fits decides, and what none fits is taken. */
+function parseFilter(text) {
+  return JSON.parse(text).map((pattern) => {
+    const [, kind, expression] = /^([ar])\|(.*)\|$/.exec(pattern) ?? [];
+    if (!kind) throw new NotKnown(`the pattern ${pattern} is not part of the fake`);
+    return { rejects: kind === 'r', expression: new RegExp(expression) };
+  });
+}
+
+/** The text of a call's own filter; undefined where it brings none. */
+export function filterIn(args) {
+  const at = args.indexOf('--config');
+  if (at < 0) return undefined;
+  const setting = args[at + 1] ?? '';
+  if (!setting.startsWith(`${KEY}=`)) throw new NotKnown(`--config ${setting} is not part of the fake`);
+  return setting.slice(KEY.length + 1);
+}
+
+/** Whether LVM looks at a device in this call. */
+export function isSeen(state, device) {
+  const filter = parseFilter(filterOfCall.getStore() ?? state.lvm_filter ?? OF_NODE);
+  return !filter.find(({ expression }) => expression.test(device))?.rejects;
+}
+
+/** The fake lvmconfig. */
+export function main(root, program, args) {
+  if (args.join(' ') !== `--typeconfig full ${KEY}`)
+    throw new NotKnown(`${program} ${args.join(' ')} is not part of the fake`);
+  return withState(root, (state) => {
+    out(`global_filter=${state.lvm_filter ?? OF_NODE}\n`);
+    return 0;
+  });
+}
