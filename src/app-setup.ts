@@ -12,6 +12,7 @@ import { createFileLocks } from './drivers/flock.ts';
 import { createPasswordFile } from './drivers/htpasswd.ts';
 import { createPasswordHasher } from './drivers/htpasswd-hash.ts';
 import { createRunner } from './drivers/run.ts';
+import { selfCheck } from './drivers/self-check.ts';
 import { setupCommand } from './setup/command.ts';
 import { readTls } from './transport/tls.ts';
 
@@ -34,6 +35,19 @@ async function passwordsAlone(config_file: string): Promise<PasswordFile> {
   await mkdir(config.run_dir, { recursive: true, mode: 0o711 });
   const runner = createRunner({ path: config.program_path });
   return createPasswords(config, runner, createFileLocks(runner));
+}
+
+/**
+ * Says whether the configuration file can be used, and what an admin should change on the node beside it. Returns the exit code.
+ *
+ * @throws ConfigError
+ */
+export async function checkByHand(config_file: string): Promise<number> {
+  const config = loadConfig(config_file);
+  for (const note of await selfCheck({ config, runner: createRunner({ path: config.program_path }) }))
+    process.stdout.write(`${note}\n`);
+  process.stdout.write(`${config_file} can be used.\n`);
+  return 0;
 }
 
 /**

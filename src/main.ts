@@ -52,9 +52,8 @@ async function main(argv: readonly string[]): Promise<number> {
     if (code !== 2) return code;
   }
   if (command === 'check-config' && args.length === 0) {
-    loadConfig(config_file);
-    process.stdout.write(`${config_file} can be used.\n`);
-    return 0;
+    const { checkByHand } = await import('./app-setup.ts');
+    return checkByHand(config_file);
   }
   process.stderr.write(
     `dtc-xen-agent: this cannot be understood: ${positionals.join(' ')}\n\n${AGENT_USAGE}`,

@@ -18,7 +18,8 @@ config        get prints a key's value; set reads KEY=value lines from standard 
               none; take-over makes it of what DTC-Xen left beside it
 passwd        set a SOAP user's password, the admin's without a name; it is read from standard input
 job           the process of a job that the agent started; not for people
-check-config  say whether the configuration file can be used
+check-config  say whether the configuration file can be used, and what else of the node should be changed: users who cannot log
+              in, what LVM and mdadm read of guests' disks
 
 --config FILE  configuration (default: ${DEFAULT_CONFIG})
 --help         print this
