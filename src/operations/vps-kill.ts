@@ -23,7 +23,7 @@ function lockedOut(vps: VpsId, error: unknown): unknown {
   const { code, message, log } = error;
   return new AgentError(
     code,
-    `${message} Its owner's passwords and keys are gone already: if ${vps.name} stays, set them again.`,
+    `${message.replace(/\.$/, '')}. Its owner's passwords and keys are gone already: if ${vps.name} stays, set them again.`,
     { cause: error, ...(log && { log }) },
   );
 }

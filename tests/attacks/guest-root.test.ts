@@ -54,6 +54,33 @@ function mounted(args: readonly string[], input: string): string[] {
     .filter(Boolean);
 }
 
+it('dom0, from a program of e2fsprogs that a file system has taken over', () => {
+  makeDisk('root:*:19000:0:99999:7:::\n');
+  const before = readFileSync('/proc/sys/kernel/core_pattern', 'utf8');
+  const script = `
+    grep -E '^(CapEff|CapPrm|NoNewPrivs):' /proc/self/status
+    (echo changed >/proc/sys/kernel/core_pattern)
+    cat /proc/net/dev; cat /proc/1/root${tmpdir()}/*/xen01.img /etc/shadow; ls /dev
+    mount -o remount,rw /proc; echo changed >/usr/x
+    unshare --user --map-root-user --mount --pid --fork bash -c '
+      mount -o remount,rw /proc; mount -t proc proc /tmp && echo changed >/tmp/sys/kernel/core_pattern
+      (echo changed >/proc/sys/kernel/core_pattern)'`;
+  const { stdout, stderr } = spawnSync(
+    'bash',
+    [
+      '-c',
+      'set -euo pipefail; . "$1/lib/checks"; . "$1/lib/sandbox"; . "$1/lib/user-space"; work=$2; on_disk "$3" bash -c "$4"',
+      ...['test', SCRIPTS, tree, disk(), script],
+    ],
+    { encoding: 'utf8' },
+  );
+  expect(stdout).toMatch(/CapPrm:\s*0+\nCapEff:\s*0+\nNoNewPrivs:\s*1\n/);
+  expect(stdout.match(/^ *[a-z0-9]+:(?= *[0-9])/gm)?.map((name) => name.trim())).toEqual(['lo:']);
+  expect(stdout).not.toMatch(/^(?:sd|vd|xvd|loop|dm-|mapper|kvm|mem|root:).*$/m);
+  expect(stderr).toMatch(/core_pattern: Read-only file system/);
+  expect(readFileSync('/proc/sys/kernel/core_pattern', 'utf8')).toBe(before);
+});
+
 it("dom0's kernel mounts no guest's file system: its superblock could ask for a panic", () => {
   makeDisk(`root:*:19000:0:99999:7:::\n${others(20)}`);
   run('tune2fs', '-e', 'panic', disk());

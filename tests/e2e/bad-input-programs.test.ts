@@ -211,7 +211,9 @@ describe('LVM', () => {
     await site.node.setFault({ match: 'lvremove', mode: 'fail', exit: 5, stderr: '  Cannot lock\n' });
     await agent.unchanged(async () => {
       const message = await agent.refused('program_failed', 'killVPS', good('killVPS'));
-      expect(message).toBe('xen01swap: lvremove failed (exit code 5): Cannot lock');
+      expect(message).toBe(
+        "xen01swap: lvremove failed (exit code 5): Cannot lock. Its owner's passwords and keys are gone already: if xen01 stays, set them again.",
+      );
     });
   });
 });

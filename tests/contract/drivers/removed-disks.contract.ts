@@ -140,12 +140,12 @@ export function describeRemovedDisks(name: string, open: () => Promise<DriverNod
       const [root, swap] = await removed.list();
       const cut = new AbortController();
       const { runner } = node;
-      const check: typeof runner.check = (command) => {
+      const run: typeof runner.run = (command) => {
         if (command.program === 'lvreduce') cut.abort();
-        return runner.check(command);
+        return runner.run(command);
       };
       const config = { ...node.config, wipe_removed_disks: 'yes' as const };
-      const options = { config, runner: { ...runner, check }, rest: 0, part_bytes: PART_BYTES };
+      const options = { config, runner: { ...runner, run }, rest: 0, part_bytes: PART_BYTES };
       await expect(createLvmRemoved(options).wipe(root?.name ?? '', cut.signal)).rejects.toThrow(/abort/i);
       expect(await removed.list()).toEqual([{ ...root, size_bytes: 64 * MIB }, swap]);
       expect(before - (await kept.free_mib())).toBe(72);

@@ -42,6 +42,8 @@ export function lvmArguments(program, args, taken) {
       operands.push(arg);
     }
   }
+  // The filter is for whoever looks at devices (lvm-filter.mjs).
+  delete options.config;
   return { options, operands };
 }
 
