@@ -4,7 +4,7 @@ NODE_BIN := node_modules/.bin
 # Tests of the sources as they are written.
 CHECKS := tests/structure.test.ts tests/regular-expressions.test.ts
 
-.PHONY: all bench-reinstall build check clean deb demo deps footprint format generate install install-firewall mutants simulate test xen-test xen-test-liar
+.PHONY: all bench-reinstall build check clean deb demo deps footprint format fuzz generate install install-firewall mutants simulate test xen-test xen-test-liar
 
 all: build
 
@@ -43,6 +43,10 @@ simulate: node_modules/.installed
 # The product with one of its precautions taken out, and again with another: the simulator must catch each. ONLY=word: those of that name.
 mutants: node_modules/.installed
 	node --import tsx tests/simulator/mutants/run.ts
+
+# Readers of what others write, a minute each, guided by what their code does with it. FUZZ_SECONDS=n: so long each.
+fuzz: node_modules/.installed
+	tests/fuzz/run
 
 # A real Xen host in QEMU: its images are built once (three minutes), and kept in /var/cache/dtc-xen-lab. PHASES=life,outage: these alone.
 xen-test: deps build

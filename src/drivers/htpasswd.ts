@@ -16,7 +16,8 @@ export interface PasswordFileOptions {
   readonly lock_path: string;
 }
 
-interface Users {
+/** The users of an htpasswd file, as it was at `version`. */
+export interface Users {
   readonly version: string;
   /** User -> hash; the first line of a user counts, as it does for Apache. Names are bytes, as latin1. */
   readonly hashes: ReadonlyMap<string, string>;
@@ -31,7 +32,8 @@ const LOCK_WAIT_MS = 10_000;
 
 const bytesOf = (user: string) => Buffer.from(user, 'utf8').toString('latin1');
 
-function parseUsers(text: string, version: string): Users {
+/** Reads the text of an htpasswd file; lines that are none, and hashes of kinds that cannot be checked, are left out. */
+export function parseUsers(text: string, version: string): Users {
   const hashes = new Map<string, string>();
   for (const line of text.split('\n')) {
     if (/^\s*(#|$)/.test(line)) continue;
