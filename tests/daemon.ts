@@ -31,6 +31,8 @@ export interface DaemonOptions {
   readonly config?: Partial<Record<ConfigKey, string>>;
   /** A folder of an earlier daemon, to go on in; {@link makeDaemonFolder} makes one. */
   readonly folder?: DaemonFolder;
+  /** A program with its arguments, such as strace, that starts the daemon and becomes it. */
+  readonly under?: readonly string[];
 }
 
 /** A daemon's folders; etc/, xen/ and so on lie below. */
@@ -135,11 +137,17 @@ export const agentProgram = () =>
  *
  * @throws Error with what it logged, where it ends or stays silent instead
  */
-export async function startDaemon({ fakeNode, config = {}, folder }: DaemonOptions): Promise<Daemon> {
+export async function startDaemon({
+  fakeNode,
+  config = {},
+  folder,
+  under = [],
+}: DaemonOptions): Promise<Daemon> {
   const place = folder ?? makeDaemonFolder();
   const config_file = writeConfig(place.path, fakeNode, config);
 
-  const child = spawn(process.execPath, [...agentProgram(), 'serve', '--config', config_file], {
+  const [program = '', ...args] = [...under, process.execPath, ...agentProgram()];
+  const child = spawn(program, [...args, 'serve', '--config', config_file], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const logged: LogLine[] = [];

@@ -84,7 +84,11 @@ function hashTree(folder: string, skip: RegExp): Record<string, string> {
 
 /** Starts a site; `stop` ends it and removes everything. */
 export async function startSite(
-  options: { config?: Partial<Record<ConfigKey, string>>; node?: FakeNodeOptions } = {},
+  options: {
+    config?: Partial<Record<ConfigKey, string>>;
+    node?: FakeNodeOptions;
+    under?: (folder: string) => readonly string[];
+  } = {},
 ) {
   const folder = makeDaemonFolder();
   const node = await createFakeNode({ ...options.node, root: join(folder.path, 'node') });
@@ -100,7 +104,8 @@ export async function startSite(
     DNS: '192.0.2.2',
     ...options.config,
   };
-  const boot = () => startDaemon({ fakeNode: node, folder, config });
+  const boot = () =>
+    startDaemon({ fakeNode: node, folder, config, under: options.under?.(folder.path) ?? [] });
   let daemon: Daemon = await boot();
   const clients = new Map<string, AgentClient>();
 

@@ -156,7 +156,7 @@ export function createJobs(options: JobsOptions): JobKeeper {
       await store.prune(vps, ENDED_JOBS_KEPT);
       const { folder } = await store.create(vps, { kind, request }, secret);
       if (kind === 'reinstall') await linkLog(folder);
-      const companion = await launch(folder, options);
+      const companion = await launch(kind, folder, options);
       const failed = companion.ended.then(({ exit }) => (exit === 0 ? new Promise(() => {}) : exit));
       const running = await waitUntilRunning(folder, failed);
       if (!running) throw await giveUp(folder);

@@ -1,9 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import type { JobKind } from '../core/ports.ts';
 import type { Companion, CompanionCommand, Runner } from '../core/runner.ts';
 import { bySystemd, inTransientUnit, type JobRunner } from '../core/transient-unit.ts';
 import type { JobFolder } from './folder.ts';
 import { JOB_MARK } from './leftovers.ts';
+import { deniedTo } from './unit.ts';
 
 /** How a job's process is started. */
 export interface LaunchOptions {
@@ -35,7 +37,12 @@ function contained(folder: JobFolder, job_command: readonly string[]): string[] 
   ];
 }
 
-function asTransientUnit(folder: JobFolder, program_path: string, command: readonly string[]): string[] {
+function asTransientUnit(
+  kind: JobKind,
+  folder: JobFolder,
+  program_path: string,
+  command: readonly string[],
+): string[] {
   const output = `append:${folder.process_log_path}`;
   const unit = {
     name: `dtc-xen-job-${folder.id}`,
@@ -45,18 +52,19 @@ function asTransientUnit(folder: JobFolder, program_path: string, command: reado
       `--property=StandardOutput=${output}`,
       `--property=StandardError=${output}`,
       `--setenv=${JOB_MARK}=${folder.id}`,
+      ...deniedTo(kind),
     ],
   };
   return inTransientUnit(unit, command);
 }
 
 /** Starts a job's process, which outlives this one; a companion that ends at once need not mean that the job did. */
-export async function launch(folder: JobFolder, options: LaunchOptions): Promise<Companion> {
+export async function launch(kind: JobKind, folder: JobFolder, options: LaunchOptions): Promise<Companion> {
   const { runner, job_runner, job_command, program_path } = options;
   await mkdir(folder.node_proc_dir, { recursive: true, mode: 0o700 });
   const inside = contained(folder, job_command);
   const [program = '', ...args] = (await bySystemd(job_runner))
-    ? asTransientUnit(folder, program_path, inside)
+    ? asTransientUnit(kind, folder, program_path, inside)
     : inside;
   const command: CompanionCommand = {
     label: `job ${folder.id}`,

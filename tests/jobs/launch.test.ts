@@ -15,6 +15,9 @@ while [ "$1" != -- ]; do
     --quiet | --collect | --no-ask-password | --description=* | --slice=*.slice | --service-type=exec) ;;
     --property=KillMode=control-group | --property=TimeoutStopSec=*) ;;
     --property=StandardOutput=append:* | --property=StandardError=append:*) output=\${1##*append:} ;;
+    --property=OOMPolicy=kill | --property=LimitCORE=0 | --property=TasksMax=* | --property=IPAddressDeny=any) ;;
+    --property=NoNewPrivileges=yes | --property=P[a-z]*[A-Z][A-Za-z]*=yes | --property=LockPersonality=yes) ;;
+    --property=Restrict*=* | --property=CapabilityBoundingSet=~* | --property=SystemCall*=*) ;;
     --unit=*) ;;
     --setenv=*) export "\${1#--setenv=}" ;;
     *) echo "systemd-run: unrecognized option '$1'" >&2; exit 1 ;;
@@ -58,6 +61,28 @@ test('under systemd a job is a transient unit in the slice of jobs', async () =>
   expect(options).toContain('--slice=dtc-xen-jobs.slice');
   expect(options).toContain(`--setenv=DTC_XEN_JOB=${job.id}`);
   expect(options).toContain(`--setenv=PATH=${bin}:${process.env['PATH']}`);
+});
+
+test.each([
+  ['reinstall', ['TasksMax=1024'], ['IPAddressDeny=any', 'PrivateTmp=yes']],
+  [
+    'fsck',
+    ['TasksMax=128', 'IPAddressDeny=any', 'RestrictAddressFamilies=AF_UNIX AF_NETLINK', 'ProtectSystem=yes'],
+    [],
+  ],
+] as const)('the unit of a %s has limits of its own', async (kind, denied, open) => {
+  const jobs = withSystemd();
+  await jobs.start(kind, xen01, request('quick') as never);
+  await house.ended(jobs);
+  const options = readFileSync(join(bin, 'options'), 'utf8').split('\n');
+  for (const property of [
+    'OOMPolicy=kill',
+    'NoNewPrivileges=yes',
+    'RestrictNamespaces=mnt pid uts ipc net',
+    ...denied,
+  ])
+    expect(options).toContain(`--property=${property}`);
+  for (const property of open) expect(options).not.toContain(`--property=${property}`);
 });
 
 test('a unit that systemd refuses is told with what systemd said', async () => {

@@ -18,6 +18,7 @@ const phases = [
   ['footprint'],
   ...['bootstrap', 'thin', 'console', ...BETWEEN].map((name) => (long || named.includes(name) ? [name] : [])),
   ['systems'],
+  ['hostile'],
   ['outage'],
   named.includes('cuts') ? ['cuts'] : [],
 ]
