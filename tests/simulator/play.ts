@@ -12,6 +12,8 @@ import { comeToRest } from './rest.ts';
 import { FIRST_MEMORY_MB, makeSite, VPSES } from './site.ts';
 import {
   type Act,
+  COUNTED,
+  type Counted,
   EVENTS,
   type EventName,
   FAULTS,
@@ -34,9 +36,7 @@ export interface Asked {
 }
 
 /** How many calls of each kind the steps of an operation take where nothing happens. */
-export type Lengths = Readonly<
-  Record<string, Readonly<Record<'look' | 'write' | 'program' | 'any', number>>>
->;
+export type Lengths = Readonly<Record<string, Readonly<Record<Counted, number>>>>;
 
 /** What came of a story. */
 export interface Played {
@@ -50,6 +50,8 @@ export interface Played {
 const isOperation = (what: string): what is OperationName => (OPERATIONS as readonly string[]).includes(what);
 const isEvent = (what: string): what is EventName => (EVENTS as readonly string[]).includes(what);
 const isFault = (what: string): what is FaultName => (FAULTS as readonly string[]).includes(what);
+/** A record, or the folder that it is in, is put on the disk. */
+const RECORD = /^fsync .*\/states\//;
 const JOBS: readonly string[] = ['reinstall', 'fsck'];
 /** Orders after which a guest is started by another order alone. */
 const LEAVES_STOPPED: readonly string[] = [
@@ -67,7 +69,7 @@ export class Player {
   moved_images = false;
   #memory_mb = FIRST_MEMORY_MB + 100;
   readonly #lengths: Lengths;
-  readonly counts = { look: 0, write: 0, program: 0, any: 0 };
+  readonly counts: Record<Counted, number> = { look: 0, write: 0, program: 0, record: 0, any: 0 };
 
   constructor(story: Story, lengths: Lengths) {
     this.story = story;
@@ -228,19 +230,23 @@ export class Player {
 
   #arm({ act, interruptions }: Step): void {
     const { counts } = this;
-    for (const kind of ['look', 'write', 'program', 'any'] as const) counts[kind] = 0;
+    for (const kind of COUNTED) counts[kind] = 0;
     const lengths = this.#lengths[act.what];
     const waiting = interruptions.map((interruption) => ({
       interruption,
       at: 1 + Math.floor((interruption.at / 1000) * (lengths?.[interruption.counting] ?? 40)),
     }));
     machine.engine.trap = (call, by) => {
-      counts.any += 1;
-      counts[call.kind] += 1;
+      const counted: readonly Counted[] = [
+        'any',
+        call.kind,
+        ...(RECORD.test(call.what) ? ['record' as const] : []),
+      ];
+      for (const kind of counted) counts[kind] += 1;
       for (let i = 0; i < waiting.length; i += 1) {
         const { interruption, at } = waiting[i] as (typeof waiting)[number];
         const { counting } = interruption;
-        if (counts[counting] !== at || (counting !== 'any' && counting !== call.kind)) continue;
+        if (counts[counting] !== at || !counted.includes(counting)) continue;
         waiting.splice(i, 1);
         return this.#trapFor(interruption, call, by);
       }

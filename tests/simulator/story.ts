@@ -68,9 +68,13 @@ export interface Act {
   readonly vps: 0 | 1;
 }
 
+/** Which calls of a step an interruption counts: those of a kind, those that put a record on the disk, or all. */
+export const COUNTED = ['look', 'write', 'program', 'record', 'any'] as const;
+export type Counted = (typeof COUNTED)[number];
+
 /** Something that happens at a call of a step. */
 export interface Interruption {
-  readonly counting: 'look' | 'write' | 'program' | 'any';
+  readonly counting: Counted;
   /** Where in the step, in thousandths of the calls that it has when nothing happens. */
   readonly at: number;
   readonly when: 'before' | 'after';
@@ -255,6 +259,13 @@ const WAYS: readonly fc.Arbitrary<readonly Step[]>[] = [
       { weight: 1, arbitrary: step },
     ),
     { minLength: 4, maxLength: 7, size: 'max' },
+  ),
+  // A record that is read by somebody else before it is on the disk.
+  fc.tuple(
+    plain('reinstall'),
+    interrupted(['rollback', 'rollback', 'reinstall'], 'the caller dies', 0, 999, ['record']),
+    interrupted(['start', 'rollback', 'password', 'setup'], 'power fails', 0, 999),
+    plain('start', 'rollback'),
   ),
   // A VPS of which a part is gone.
   fc.tuple(
