@@ -6,7 +6,7 @@ import { note } from './report.ts';
 
 const vpsname = 'xen37';
 const UP = 'bare guest is up';
-const KILLS = 50;
+const KILLS = Number(process.env['XEN_TEST_KILLS'] || 50);
 
 /**
  * Waits for an lvrename of the agent's, and kills it after a part of its time that chance chooses; prints how far it was: what it had
