@@ -66,9 +66,9 @@ describe("a volume group with the name of the node's, on a guest's image", () =>
 
   beforeAll(async () => {
     await modern('setupLVMDisks', { vpsname: IMAGE_VPS, hddsize: 128, swapsize: 16, imagetype: 'vbd' });
-    // What a guest would write, and the loop device that its domain would have.
-    await dom0(`set -e; loop=$(losetup --find --show ${FOLDER}/${IMAGE_VPS}.img)
-      alone="devices/global_filter=[\\"a|^$loop\\$|\\",\\"r|.*|\\"]"
+    // What a guest would write, and the loop device that its domain would have. In a guest there is no /dev/vg0 in the way.
+    await dom0(`set -e; loop=$(losetup --find --show ${FOLDER}/${IMAGE_VPS}.img); mkdir -p /root/nodes
+      alone="devices{global_filter=[\\"a|^$loop\\$|\\",\\"r|.*|\\"] dir=\\"/root/nodes\\" scan=[\\"/dev\\"]}"
       pvcreate -q --config "$alone" "$loop"; vgcreate -q --config "$alone" vg0 "$loop"`);
   });
   afterAll(async () => {
@@ -100,8 +100,9 @@ describe('killVPS', () => {
     await modern('destroyVPS', { vpsname });
     await modern('killVPS', { vpsname, imagetype: 'lvm' });
     const named = `find / -xdev \\( -path /proc -o -path /sys \\) -prune -o -name '*${vpsname}*' -print; find /run /dev /tmp -name '*${vpsname}*'`;
-    // LVM's own history, and who asked for what: root's alone, and no other owner's to read.
-    const said = `grep -rlIsw ${vpsname} /etc /home /opt /root /run /srv /tmp /usr/local /var --exclude-dir=journal --exclude-dir=archive --exclude-dir=perf`;
+    // Root's alone, and no other owner's to read: LVM's and Xen's history, samples, who asked for what; and the Unix account, locked and
+    // expired, since numbers of users are not given twice.
+    const said = `grep -rlIsw ${vpsname} /etc /home /opt /root /run /srv /tmp /usr/local /var --exclude-dir=journal --exclude-dir=archive --exclude-dir=perfdata`;
     const left = (
       await dom0(
         `{ ${named}; ${said}; xenstore-ls | grep -w ${vpsname}; id ${vpsname} 2>/dev/null; } | sort -u; true`,
@@ -109,8 +110,15 @@ describe('killVPS', () => {
     )
       .split('\n')
       .filter(Boolean);
-    const KEPT = [/^\/run\/dtc-xen\/lock\/xen26\.(?:disks|lock)$/, /^\/var\/log\/(?!xen)/];
+    const KEPT = [
+      /^\/run\/dtc-xen\/lock\/xen26\.(?:disks|lock)$/,
+      /^\/var\/log\/(?!xen\/(?!xenstored-access\.log$))/,
+      /^\/etc\/lvm\/backup\/vg0$/,
+      /^\/etc\/(?:passwd|shadow|group|gshadow|subuid|subgid)-?$/,
+      /^uid=[0-9]+\(xen26\) gid=[0-9]+\(xenusers\) groups=[0-9]+\(xenusers\)$/,
+    ];
+    expect(await dom0(`getent shadow ${vpsname}`)).toMatch(/^xen26:[!*][^:]*:(?:[^:]*:){5}[0-9]+:$/);
     expect(left.filter((path) => !KEPT.some((kept) => kept.test(path)))).toEqual([]);
-    note('what is left of a deleted VPS', left.join(', ') || 'nothing');
+    note('what names a deleted VPS', left.join(', ') || 'nothing');
   });
 });
