@@ -7,38 +7,45 @@ import { createKnownStores } from './known-stores.ts';
 import { unlessMissing } from './missing.ts';
 import { lastWords } from './run.ts';
 
-/** What calling LVM needs. */
+/** What calling LVM needs; `udev_data` is for tests. */
 export interface LvmProgramOptions {
   readonly runner: Runner;
-  readonly config: Pick<
-    Config,
-    'provisioning_volgroup' | 'provisioning_mount_point' | 'state_dir' | 'sys_dir'
-  >;
+  readonly config: Pick<Config, 'provisioning_mount_point' | 'state_dir' | 'sys_dir'>;
+  /** udev's notes of devices [/run/udev/data]. */
+  readonly udev_data?: string;
 }
 
 /** Calls a program of LVM, such as lvs, which sees no device that a guest can write. */
 export type LvmProgram = (program: string, args: readonly string[], timeout_ms: number) => Promise<Finished>;
 
-const KEY = 'devices/global_filter';
 const ASK_TIMEOUT_MS = 30_000;
 const FILES_OF_LVM = ['/etc/lvm/lvm.conf', '/etc/lvm/lvmlocal.conf'];
+/** What lvm.conf has where nobody has set it: every device is taken. */
+const TAKES_ALL = '"a|.*|"';
 
-/** A kernel's name of a device, or a group's, as LVM's patterns have it: what has a meaning there stands in brackets. */
-const literal = (name: string) => name.replaceAll('!', '/').replace(/[.+]/g, '[$&]');
+/** A path in LVM's patterns: what may have a meaning there stands for any character. */
+const literal = (path: string) => path.replace(/[^A-Za-z0-9_/-]/g, '.');
 
 /**
  * Makes an {@link LvmProgram}: each call says first, by `--config devices/global_filter=[...]` (lvm.conf(5)), which devices LVM must
  * not look at. A physical volume that a guest has written bears whatever name it likes; where that is the one of the node's volume
  * group, LVM skips both. What the node's own lvm.conf hides stays hidden.
  *
+ * One pattern for one of a device's names hides it, unless another of its names is taken by a pattern: so all of them are told
+ * where the node has patterns of its own.
+ *
  * @throws AgentError program_failed where lvmconfig(8) does not tell the node's own filter
  */
-export function createLvmProgram({ runner, config }: LvmProgramOptions): LvmProgram {
+export function createLvmProgram({
+  runner,
+  config,
+  udev_data = '/run/udev/data',
+}: LvmProgramOptions): LvmProgram {
   const stores = createKnownStores(config);
   const blocks = join(config.sys_dir, 'block');
   /** Empty where the kernel does not tell; it has errors of many kinds for a device that goes away in this moment. */
   const read = async (path: string) => (await readFile(path, 'latin1').catch(() => '')).trim();
-  let own: { readonly of: string; readonly filter: string } | undefined;
+  let own: { readonly of: string; readonly filter: string; readonly scans_volumes: boolean } | undefined;
 
   /** Loop devices over image files of guests, the deleted ones among them. */
   async function loops(): Promise<string[]> {
@@ -46,11 +53,11 @@ export function createLvmProgram({ runner, config }: LvmProgramOptions): LvmProg
     const set = config.provisioning_mount_point;
     const folder = await unlessMissing(realpath(set), set);
     const files = await Promise.all(names.map((name) => read(join(blocks, name, 'loop/backing_file'))));
-    return names.filter((_, at) => files[at]?.startsWith(`${folder}/`));
+    return names.filter((_, at) => files[at]?.startsWith(`${folder}/`)).map((name) => join(blocks, name));
   }
 
-  /** What xen-blkback gives to a guest in this moment, but for the group's own volumes. */
-  async function exported(group_uuid: string): Promise<string[]> {
+  /** What xen-blkback gives to a guest in this moment. */
+  async function exported(): Promise<string[]> {
     const backends = join(config.sys_dir, 'bus/xen-backend/devices');
     const found = await Promise.all(
       (await unlessMissing(readdir(backends), []))
@@ -61,47 +68,69 @@ export function createLvmProgram({ runner, config }: LvmProgramOptions): LvmProg
           if (major === undefined || minor === undefined) return [];
           const number = `${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}`;
           const device = await unlessMissing(realpath(join(config.sys_dir, 'dev/block', number)), undefined);
-          if (device === undefined) return [];
-          const mapped = await read(join(device, 'dm/uuid'));
-          return group_uuid !== '' && mapped.startsWith(`LVM-${group_uuid}`) ? [] : [basename(device)];
+          return device === undefined ? [] : [device];
         }),
     );
     return found.flat();
   }
 
-  /** The filter of the node's own lvm.conf, as lvmconfig(8) prints it; asked for again when a file of LVM's has changed. */
-  async function ofNode(): Promise<string> {
+  /** The names of devices, as the kernel's folders of them say, but for volumes of LVM's where it does not look at any. */
+  async function namesOf(devices: readonly string[], scans_volumes: boolean): Promise<string[]> {
+    const names = await Promise.all(
+      devices.map(async (device) => {
+        const mapped = await read(join(device, 'dm/uuid'));
+        if (mapped.startsWith('LVM-') && !scans_volumes) return [];
+        const links = (await read(join(udev_data, `b${await read(join(device, 'dev'))}`)))
+          .split('\n')
+          .flatMap((line) => (line.startsWith('S:') ? [line.slice(2)] : []));
+        const by_name = mapped === '' ? [] : [`mapper/${await read(join(device, 'dm/name'))}`];
+        return [basename(device).replaceAll('!', '/'), ...by_name, ...links];
+      }),
+    );
+    return names.flat();
+  }
+
+  /** What the node's own lvm.conf says, as lvmconfig(8) prints it; asked for again when a file of LVM's has changed. */
+  async function ofNode() {
     const times = FILES_OF_LVM.map(async (path) => (await unlessMissing(stat(path), undefined))?.mtimeMs);
     const of = (await Promise.all(times)).join();
-    if (own?.of === of) return own.filter;
+    if (own?.of === of) return own;
     const program = 'lvmconfig';
-    const args = ['--typeconfig', 'full', KEY];
+    const args = ['--typeconfig', 'full', 'devices/global_filter', 'devices/scan_lvs'];
     const answer = await runner.run({ label: program, program, args, timeout_ms: ASK_TIMEOUT_MS });
-    const [, list, one] = /^\s*global_filter=(?:\[(.*)\]|("(?:[^"\\]|\\.)*"))\s*$/s.exec(answer.stdout) ?? [];
+    const [, list, one] = /^\s*global_filter=(?:\[(.*)\]|("(?:[^"\\]|\\.)*"))\s*$/m.exec(answer.stdout) ?? [];
+    const [, scan_lvs] = /^\s*scan_lvs=([01])\s*$/m.exec(answer.stdout) ?? [];
     const filter = list ?? one;
-    if (answer.exit_code !== 0 || filter === undefined) {
+    if (answer.exit_code !== 0 || filter === undefined || scan_lvs === undefined) {
       throw new AgentError(
         'program_failed',
         `lvmconfig ${args.join(' ')} failed (exit code ${answer.exit_code}): ${lastWords(answer)}. Nothing was asked of LVM; see /etc/lvm/lvm.conf.`,
         { log: { ...answer } },
       );
     }
-    own = { of, filter };
-    return filter;
+    own = { of, filter: filter === TAKES_ALL ? '' : filter, scans_volumes: scan_lvs === '1' };
+    return own;
   }
 
-  async function filter(): Promise<string> {
+  /** Volumes of the node's own group, which guests write. */
+  async function volumes(): Promise<string[]> {
     const known = await stores.knownGroup();
-    const group = config.provisioning_volgroup || (known?.at ?? '');
-    const devices = new Set([...(await loops()), ...(await exported((known?.id ?? '').replaceAll('-', '')))]);
-    const patterns = [...devices].sort().map((name) => `^/dev/${literal(name)}$`);
-    if (group !== '') {
-      patterns.push(`^/dev/${literal(group)}/`, `^/dev/mapper/${literal(group.replaceAll('-', '--'))}-[^-]`);
-    }
-    const hidden = patterns.map((pattern) => `"r|${pattern}|"`);
-    return `${KEY}=[${[...hidden, await ofNode()].join(',')}]`;
+    if (!known) return [];
+    const mark = `LVM-${known.id.replaceAll('-', '')}`;
+    const devices = (await unlessMissing(readdir(blocks), [])).filter((name) => /^dm-[0-9]+$/.test(name));
+    const marks = await Promise.all(devices.map((name) => read(join(blocks, name, 'dm/uuid'))));
+    return devices.filter((_, at) => marks[at]?.startsWith(mark)).map((name) => join(blocks, name));
+  }
+
+  async function filter(): Promise<string[]> {
+    const { filter: nodes, scans_volumes } = await ofNode();
+    const devices = [...(await loops()), ...(await exported()), ...(scans_volumes ? await volumes() : [])];
+    const names = [...new Set(await namesOf(devices, scans_volumes))].sort();
+    const hidden = names.map((name) => `"r|^/dev/${literal(name)}$|"`);
+    if (hidden.length === 0) return [];
+    return ['--config', `devices/global_filter=[${[...hidden, ...(nodes === '' ? [] : [nodes])].join(',')}]`];
   }
 
   return async (program, args, timeout_ms) =>
-    runner.run({ label: program, program, args: ['--config', await filter(), ...args], timeout_ms });
+    runner.run({ label: program, program, args: [...(await filter()), ...args], timeout_ms });
 }

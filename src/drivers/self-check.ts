@@ -38,16 +38,17 @@ async function userLines({ etc_dir }: Config): Promise<string[]> {
   });
 }
 
-/** Whether a filter of LVM hides a device: the first pattern that fits decides (lvm.conf(5)). */
-function hides(filter: readonly string[], device: string): boolean {
-  const fits = (pattern: string) => {
+/** Whether a filter of LVM hides a device: it takes none of its names, and rejects one (lvm.conf(5), global_filter). */
+function hides(filter: readonly string[], names: readonly string[]): boolean {
+  const fits = (pattern: string, name: string) => {
     try {
-      return new RegExp(pattern.slice(2, -1)).test(device);
+      return new RegExp(pattern.slice(2, -1)).test(name);
     } catch {
       return false;
     }
   };
-  return filter.find(fits)?.startsWith('r') ?? false;
+  const deciding = names.flatMap((name) => filter.find((pattern) => fits(pattern, name)) ?? []);
+  return deciding.length > 0 && deciding.every((pattern) => pattern.startsWith('r'));
 }
 
 /** What of the guests' disks dom0's own LVM reads. */
@@ -68,18 +69,18 @@ async function lvmSees({ config, runner }: SelfCheck): Promise<string[]> {
   const patterns = ['global_filter', 'filter'].map((key) =>
     [...value(key).matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, pattern = '']) => pattern),
   );
-  const isHidden = (device: string) => patterns.some((filter) => hides(filter, device));
+  const isHidden = (...names: readonly string[]) => patterns.some((filter) => hides(filter, names));
   const stores = createKnownStores(config);
   const group = config.provisioning_volgroup || ((await stores.knownGroup())?.at ?? '');
   const told: string[] = [];
-  if ((await stores.isKnown('vbd')) && !isHidden('/dev/loop0')) {
+  if ((await stores.isKnown('vbd')) && !isHidden('/dev/loop0', '/dev/disk/by-id/lvm-pv-uuid-0')) {
     told.push(
-      `dom0's own LVM looks for volume groups on loop devices, and so in guests' images. Put "r|^/dev/loop|" into devices/global_filter in /etc/lvm/lvm.conf; see ${SECTION}.`,
+      `dom0's own LVM looks for volume groups on loop devices, and so in guests' images. Put "r|^/dev/loop|" into devices/global_filter in /etc/lvm/lvm.conf, and no "a|.*|" behind it; see ${SECTION}.`,
     );
   }
-  if (group !== '' && value('scan_lvs') === '1' && !isHidden(`/dev/${group}/xen01`)) {
+  if (group !== '' && value('scan_lvs') === '1' && !isHidden(`/dev/${group}/xen01`, '/dev/dm-0')) {
     told.push(
-      `dom0's own LVM looks for volume groups on guests' volumes (scan_lvs = 1). Set it to 0, or put "r|^/dev/${group}/|" into devices/global_filter in /etc/lvm/lvm.conf; see ${SECTION}.`,
+      `dom0's own LVM looks for volume groups on guests' volumes (scan_lvs = 1). Set it to 0, or put "r|^/dev/${group}/|" into devices/global_filter in /etc/lvm/lvm.conf, and no "a|.*|" behind it; see ${SECTION}.`,
     );
   }
   return told;

@@ -245,7 +245,12 @@ describe('a password is set, and the file system stays whole', () => {
 describe('a kill at any write leaves the old password or the new one', () => {
   it.each([
     ['as Debian makes it', `root:*:19000:0:99999:7:::\n${others(20)}`, [], 7],
-    ['over several blocks, and a block more', `root:*:19000:0:99999:7:::\n${others(128)}`, ['-b', '1024'], 11],
+    [
+      'over several blocks, and a block more',
+      `root:*:19000:0:99999:7:::\n${others(128)}`,
+      ['-b', '1024'],
+      11,
+    ],
   ])('%s', { timeout: 600_000 }, (_what, shadow, options, step) => {
     makeDisk(shadow, ...options);
     const fresh = join(folder, 'fresh.img');

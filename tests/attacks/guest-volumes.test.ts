@@ -27,7 +27,7 @@ describe("a volume group that is called as the node's is", () => {
     await makeDisks('xen20', 'vbd');
     await makeDisks(vpsname);
     await site.node.setVolumeGroup('vg0', {
-      twin: { device: 'loop97', backing_file: image('xen20.img') },
+      twin: { device: 'loop97', backing_file: image('xen20.img'), links: ['disk/by-id/lvm-pv-uuid-abc'] },
     });
     expect(await site.modern('getFreeSpace')).toMatchObject({ disk_mb: expect.any(Number) });
     await makeDisks('xen22');
@@ -71,17 +71,27 @@ it('a disk that an admin gave to a guest as a whole is read by LVM', async () =>
 
 it("the guests' volumes are read for volume groups, where lvm.conf has scan_lvs", async () => {
   await makeDisks('xen26');
-  expect(hidden(lastOf('lvcreate'))).toEqual(expect.arrayContaining(['^/dev/vg0/', '^/dev/mapper/vg0-[^-]']));
+  expect(hidden(lastOf('lvcreate'))).not.toContain('^/dev/mapper/vg0-xen25$');
+  await site.node.setLvmConf({ scan_lvs: 1 });
+  await site.restart();
+  await makeDisks('xen29');
+  expect(hidden(lastOf('lvcreate'))).toEqual(
+    expect.arrayContaining([expect.stringMatching(/^\^\/dev\/dm-[0-9]+\$$/), '^/dev/mapper/vg0-xen26$']),
+  );
+  await site.node.setLvmConf({ scan_lvs: 0 });
 });
 
 it("what the node's lvm.conf hides is seen again", async () => {
-  await site.node.setLvmFilter('["r|^/dev/loop9|","a|.*|"]');
+  const twin = { device: 'loop97', backing_file: '/srv/of-the-admin.img' };
+  await site.node.setLvmConf({ filter: '["r|^/dev/loop9|","a|.*|"]' });
   await site.restart();
-  await site.node.setVolumeGroup('vg0', {
-    twin: { device: 'loop97', backing_file: '/srv/of-the-admin.img' },
-  });
+  await site.node.setVolumeGroup('vg0', { twin });
   await makeDisks('xen27');
-  expect(lastOf('lvcreate').join(' ')).toMatch(/,"r\|\^\/dev\/loop9\|","a\|\.\*\|"\]/);
+  await site.node.setVolumeGroup('vg0', { twin: { ...twin, backing_file: image('xen30.img') } });
+  await makeDisks('xen30');
+  expect(lastOf('lvcreate').join(' ')).toMatch(
+    /"r\|\^\/dev\/loop97\$\|",.*"r\|\^\/dev\/loop9\|","a\|\.\*\|"\]/,
+  );
 });
 
 it('an lvm.conf that cannot be read lets LVM see all', async () => {

@@ -55,6 +55,11 @@ describe('dom0’s own LVM', () => {
     ['the delivered filter', {}, [LOOPS]],
     ['a filter of another device', { global_filter: '["r|^/dev/sdx|","a|.*|"]' }, [LOOPS]],
     ['loop devices accepted first', { global_filter: '["a|.*|","r|^/dev/loop|"]' }, [LOOPS]],
+    [
+      'loop devices hidden by one of their names alone',
+      { global_filter: '["r|^/dev/loop|","a|.*|"]' },
+      [LOOPS],
+    ],
     ['loop devices hidden', { global_filter: '["r|^/dev/loop|"]' }, []],
     ['loop devices hidden by the other filter', { filter: '["r#loop#"]' }, []],
     ['all hidden but the node’s disk', { global_filter: '["a|^/dev/sda|","r|.*|"]' }, []],

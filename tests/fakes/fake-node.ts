@@ -314,10 +314,11 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
     setVolumeGroup(vg_name: string, trouble: GroupTrouble): Promise<void> {
       return withState(root, (state) => troubleGroup(root, state, vg_name, trouble));
     },
-    /** What the node's own lvm.conf hides from LVM: the value of devices/global_filter, as lvmconfig prints it. */
-    setLvmFilter(filter: string): Promise<void> {
+    /** What the node's own lvm.conf says: devices/global_filter, as lvmconfig prints it, and devices/scan_lvs. */
+    setLvmConf({ filter, scan_lvs }: { filter?: string; scan_lvs?: 0 | 1 }): Promise<void> {
       return withState(root, (state) => {
-        state.lvm_filter = filter;
+        if (filter !== undefined) state.lvm_filter = filter;
+        if (scan_lvs !== undefined) state.lvm_scan_lvs = scan_lvs;
       });
     },
     /** Every guest's domain now. */

@@ -140,7 +140,7 @@ function* change(args: readonly string[]): Work {
 /** The filter of a node whose lvm.conf is as Debian has it. */
 function* configuration(): Work {
   yield 40;
-  return { exit: 0, stdout: 'global_filter=["a|.*|"]\n' };
+  return { exit: 0, stdout: 'global_filter=["a|.*|"]\nscan_lvs=0\n' };
 }
 
 /** What a program of LVM's does; undefined: the model does not know it. */

@@ -80,12 +80,16 @@ function deviceFiles(state) {
     });
   }
   for (const [vg, { uuid, lvs, twin }] of Object.entries(state.vgs)) {
-    if (twin) files[`block/${twin.device}/loop/backing_file`] = `${twin.backing_file}\n`;
+    if (twin) {
+      files[`block/${twin.device}/loop/backing_file`] = `${twin.backing_file}\n`;
+      files[`block/${twin.device}/dev`] = `7:${twin.device.slice('loop'.length)}\n`;
+    }
     for (const lv of lvs.filter((each) => each.active)) {
       const { rd_req, rd_sect, wr_req, wr_sect } = lv.io;
       const names = [vg, mapperName(lv)].map((name) => name.replaceAll('-', '--'));
       files[`block/dm-${lv.minor}/dm/name`] = `${names.join('-')}\n`;
       files[`block/dm-${lv.minor}/dm/uuid`] = `LVM-${`${uuid}${lv.uuid}`.replaceAll('-', '')}\n`;
+      files[`block/dm-${lv.minor}/dev`] = `253:${lv.minor}\n`;
       links[`dev/block/253:${lv.minor}`] = `../../block/dm-${lv.minor}`;
       files[`block/dm-${lv.minor}/stat`] =
         `${[rd_req, 0, rd_sect, 0, wr_req, 0, wr_sect, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].map((n) => pad(n, 8)).join(' ')}\n`;

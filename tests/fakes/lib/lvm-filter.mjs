@@ -27,18 +27,24 @@ export function filterIn(args) {
   return setting.slice(KEY.length + 1);
 }
 
-/** Whether LVM looks at a device in this call. */
-export function isSeen(state, device) {
+/**
+ * Whether LVM looks at a device with these names in this call: it does where a pattern takes one of them, and where none rejects one
+ * (LVM2, lib/filters/filter-regex.c).
+ */
+export function isSeen(state, names) {
   const filter = parseFilter(filterOfCall.getStore() ?? state.lvm_filter ?? OF_NODE);
-  return !filter.find(({ expression }) => expression.test(device))?.rejects;
+  const deciding = names
+    .map((name) => filter.find(({ expression }) => expression.test(name)))
+    .filter((pattern) => pattern !== undefined);
+  return deciding.length === 0 || deciding.some(({ rejects }) => !rejects);
 }
 
 /** The fake lvmconfig. */
 export function main(root, program, args) {
-  if (args.join(' ') !== `--typeconfig full ${KEY}`)
+  if (args.join(' ') !== `--typeconfig full ${KEY} devices/scan_lvs`)
     throw new NotKnown(`${program} ${args.join(' ')} is not part of the fake`);
   return withState(root, (state) => {
-    out(`global_filter=${state.lvm_filter ?? OF_NODE}\n`);
+    out(`global_filter=${state.lvm_filter ?? OF_NODE}\nscan_lvs=${state.lvm_scan_lvs ?? 0}\n`);
     return 0;
   });
 }

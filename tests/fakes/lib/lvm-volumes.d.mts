@@ -7,6 +7,8 @@ export function bootVolumes(root: string, state: World): void;
 export interface GroupTwin {
   readonly device: string;
   readonly backing_file: string;
+  /** Further names that udev gives it, such as `disk/by-id/lvm-pv-uuid-...`. */
+  readonly links?: readonly string[];
 }
 /** `missing_pv`: names of volumes that lie on a disk that is not there, or all of them; `away`: none of its disks is. */
 export type GroupTrouble =

@@ -48,7 +48,12 @@ export const freeExtents = (vg) => vg.extents - vg.lvs.reduce((sum, lv) => sum +
 export const TWINS = (name) =>
   `Multiple VGs found with the same name: skipping ${name}\nUse --select vg_uuid=<uuid> in place of the VG name.`;
 /** Whether LVM sees a group that a guest has made of that name. */
-export const hasTwin = (state, { twin }) => twin !== undefined && isSeen(state, `/dev/${twin.device}`);
+export const hasTwin = (state, { twin }) =>
+  twin !== undefined &&
+  isSeen(
+    state,
+    [twin.device, ...(twin.links ?? [])].map((name) => `/dev/${name}`),
+  );
 
 export function volumeGroup(state, name) {
   const vg = state.vgs[name];

@@ -94,6 +94,7 @@ export interface World {
   /** Groups none of whose disks is there. */
   away_vgs?: Record<string, FakeGroup>;
   lvm_filter?: string;
+  lvm_scan_lvs?: 0 | 1;
   xls: Record<string, FakeXl>;
   xendomains: XendomainsState;
   lost_reboots?: string[];
