@@ -5,6 +5,8 @@ import { AgentError } from './errors.ts';
 export interface Piece {
   readonly text: string;
   readonly start: number;
+  /** A number: no quotes stand around it. */
+  readonly bare?: true;
 }
 
 /** `NAME = "text"`, `NAME = 512` or `NAME = [ "text", ... ]`; strings without their quotes. */
@@ -43,7 +45,7 @@ function tokens(text: string): Token[] {
 }
 
 const unquoted = ({ kind, text, start }: Token): Piece =>
-  kind === 'string' ? { text: text.slice(1, -1), start: start + 1 } : { text, start };
+  kind === 'string' ? { text: text.slice(1, -1), start: start + 1 } : { text, start, bare: true };
 
 /** Reads the settings in their order. Error: `invalid_value`, naming the line. */
 export function readSettings(text: string): Setting[] {

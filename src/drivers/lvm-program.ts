@@ -5,6 +5,7 @@ import { AgentError } from '../core/errors.ts';
 import type { Finished, Runner } from '../core/runner.ts';
 import { createKnownStores } from './known-stores.ts';
 import { unlessMissing } from './missing.ts';
+import { parseLvmConfig } from './parse/lvm-config.ts';
 import { lastWords } from './run.ts';
 
 /** What calling LVM needs; `udev_data` is for tests. */
@@ -98,9 +99,9 @@ export function createLvmProgram({
     const program = 'lvmconfig';
     const args = ['--typeconfig', 'full', 'devices/global_filter', 'devices/scan_lvs'];
     const answer = await runner.run({ label: program, program, args, timeout_ms: ASK_TIMEOUT_MS });
-    const [, list, one] = /^\s*global_filter=(?:\[(.*)\]|("(?:[^"\\]|\\.)*"))\s*$/m.exec(answer.stdout) ?? [];
-    const [, scan_lvs] = /^\s*scan_lvs=([01])\s*$/m.exec(answer.stdout) ?? [];
-    const filter = list ?? one;
+    const told = parseLvmConfig(answer.stdout);
+    const [value, scan_lvs] = [told.get('global_filter'), told.get('scan_lvs')];
+    const filter = value?.startsWith('[') ? value.slice(1, -1) : value;
     if (answer.exit_code !== 0 || filter === undefined || scan_lvs === undefined) {
       throw new AgentError(
         'program_failed',

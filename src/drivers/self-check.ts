@@ -5,6 +5,7 @@ import type { Runner } from '../core/runner.ts';
 import { isKnownHash } from './htpasswd-hash.ts';
 import { createKnownStores } from './known-stores.ts';
 import { unlessMissing } from './missing.ts';
+import { parseLvmConfig, stringsOf } from './parse/lvm-config.ts';
 
 /** What a look at the node needs; `mdadm_conf` is for tests. */
 export interface SelfCheck {
@@ -64,11 +65,9 @@ async function lvmSees({ config, runner }: SelfCheck): Promise<string[]> {
     .catch(() => undefined);
   // A node without LVM has nothing that it could assemble.
   if (answer?.exit_code !== 0) return [];
-  const value = (key: string) => new RegExp(`^\\s*${key}=(.*)$`, 'm').exec(answer.stdout)?.[1] ?? '';
-  if (value('use_devicesfile') === '1') return [];
-  const patterns = ['global_filter', 'filter'].map((key) =>
-    [...value(key).matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, pattern = '']) => pattern),
-  );
+  const set = parseLvmConfig(answer.stdout);
+  if (set.get('use_devicesfile') === '1') return [];
+  const patterns = ['global_filter', 'filter'].map((key) => stringsOf(set.get(key) ?? ''));
   const isHidden = (...names: readonly string[]) => patterns.some((filter) => hides(filter, names));
   const stores = createKnownStores(config);
   const group = config.provisioning_volgroup || ((await stores.knownGroup())?.at ?? '');
@@ -78,7 +77,7 @@ async function lvmSees({ config, runner }: SelfCheck): Promise<string[]> {
       `dom0's own LVM looks for volume groups on loop devices, and so in guests' images. Put "r|^/dev/loop|" into devices/global_filter in /etc/lvm/lvm.conf, and no "a|.*|" behind it; see ${SECTION}.`,
     );
   }
-  if (group !== '' && value('scan_lvs') === '1' && !isHidden(`/dev/${group}/xen01`, '/dev/dm-0')) {
+  if (group !== '' && set.get('scan_lvs') === '1' && !isHidden(`/dev/${group}/xen01`, '/dev/dm-0')) {
     told.push(
       `dom0's own LVM looks for volume groups on guests' volumes (scan_lvs = 1). Set it to 0, or put "r|^/dev/${group}/|" into devices/global_filter in /etc/lvm/lvm.conf, and no "a|.*|" behind it; see ${SECTION}.`,
     );
@@ -89,7 +88,9 @@ async function lvmSees({ config, runner }: SelfCheck): Promise<string[]> {
 /** mdadm(8) puts arrays together of whatever it finds, unless mdadm.conf says `AUTO -all` (mdadm.conf(5)). */
 async function mdadmSees(path: string): Promise<string[]> {
   const text = await unlessMissing(readFile(path, 'utf8'), undefined);
-  if (text === undefined || /^\s*AUTO\s(?:.*\s)?-all\b/im.test(text)) return [];
+  const lines = (text ?? '').split('\n').map((line) => line.trim().toLowerCase().split(/\s+/));
+  if (text === undefined || lines.some(([word, ...more]) => word === 'auto' && more.includes('-all')))
+    return [];
   return [
     `mdadm puts arrays together that a guest has written onto its disk. Put ARRAY lines of this node's own and then AUTO -all into ${path}; see ${SECTION}.`,
   ];

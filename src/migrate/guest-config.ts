@@ -2,7 +2,7 @@
 import { type Piece, readSettings, type Setting, valuesOf } from '../core/xl-config.ts';
 
 /** The path in a disk's line, if it has one: the first item behind `phy:` and its like, or all that follows `target=`. */
-function target({ text, start }: Piece): Piece | undefined {
+function target({ text, start, ...more }: Piece): Piece | undefined {
   const by_name = /(?:^|,)\s*target=(?=\S)/.exec(text);
   if (by_name) {
     const at = by_name.index + by_name[0].length;
@@ -11,7 +11,9 @@ function target({ text, start }: Piece): Piece | undefined {
   const [item = ''] = text.split(',', 1);
   const [before = ''] = /^\s*(?:[a-z][a-z0-9_-]*:)*/.exec(item) ?? [];
   const path = item.slice(before.length).trimEnd();
-  return path === '' || item.includes('=') ? undefined : { text: path, start: start + before.length };
+  return path === '' || item.includes('=')
+    ? undefined
+    : { text: path, start: start + before.length, ...more };
 }
 
 const targets = (all: readonly Setting[]): Piece[] =>
@@ -50,7 +52,8 @@ export function renameGuest(text: string, name: string, paths: ReadonlyMap<strin
   return changes
     .sort((a, b) => b.start - a.start)
     .reduce(
-      (done, { start, text: from, to }) => done.slice(0, start) + to + done.slice(start + from.length),
+      (done, { start, text: from, bare, to }) =>
+        done.slice(0, start) + (bare ? `"${to}"` : to) + done.slice(start + from.length),
       text,
     );
 }
