@@ -1,5 +1,5 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, join, parse } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Finished, Runner } from '../core/runner.ts';
@@ -51,8 +51,9 @@ export function createLvmProgram({
   /** Loop devices over image files of guests, the deleted ones among them. */
   async function loops(): Promise<string[]> {
     const names = (await unlessMissing(readdir(blocks), [])).filter((name) => /^loop[0-9]+$/.test(name));
-    const set = config.provisioning_mount_point;
-    const folder = await unlessMissing(realpath(set), set);
+    // The folder itself may be of a server that does not answer: nobody waits for that who asks for volumes.
+    const { dir, base } = parse(config.provisioning_mount_point);
+    const folder = join(await realpath(dir).catch(() => dir), base);
     const files = await Promise.all(names.map((name) => read(join(blocks, name, 'loop/backing_file'))));
     return names.filter((_, at) => files[at]?.startsWith(`${folder}/`)).map((name) => join(blocks, name));
   }

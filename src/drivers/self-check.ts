@@ -98,10 +98,14 @@ async function mdadmSees(path: string): Promise<string[]> {
 
 /** What an admin should change on a node whose configuration can be used, a sentence each; nothing is changed. */
 export async function selfCheck(check: SelfCheck): Promise<string[]> {
-  const told = await Promise.all([
+  const told = await Promise.allSettled([
     userLines(check.config),
     lvmSees(check),
     mdadmSees(check.mdadm_conf ?? '/etc/mdadm/mdadm.conf'),
   ]);
-  return told.flat();
+  return told.flatMap((one) =>
+    one.status === 'fulfilled'
+      ? one.value
+      : `Not all of the node could be checked (are you root?): ${(one.reason as Error).message}`,
+  );
 }

@@ -79,6 +79,17 @@ describe('dom0’s own LVM', () => {
   });
 });
 
+it('what cannot be read is told, and the rest is checked', async () => {
+  mkdirSync(join(folder, 'htpasswd'));
+  writeFileSync(join(folder, 'state/stores/lvm.json'), '{');
+  writeFileSync(mdadm_conf(), 'HOMEHOST <system>\n');
+  expect(await check()).toEqual([
+    expect.stringMatching(/^Not all of the node could be checked \(are you root\?\): EISDIR/),
+    expect.stringMatching(/lvm\.json is damaged/),
+    expect.stringMatching(/AUTO -all/),
+  ]);
+});
+
 it('mdadm that puts together what it finds is told', async () => {
   writeFileSync(mdadm_conf(), 'HOMEHOST <system>\n#AUTO -all\n');
   expect(await check()).toEqual([expect.stringMatching(/AUTO -all into .*mdadm\.conf/)]);
