@@ -20,6 +20,23 @@ export function vpsOf(number: string): VpsId {
   return vps;
 }
 
+/**
+ * The bytes of a disk that begins with this text and holds something that blkid(8) knows, as every system does: text alone is a
+ * disk with nothing on it. It is the header of swap space (mkswap(8)), whose first 1,024 bytes are anybody's.
+ */
+export function diskWith(text: string): Buffer {
+  const PAGE_BYTES = 4096;
+  const disk = Buffer.alloc(Math.max(16 * PAGE_BYTES, text.length));
+  disk.write(text);
+  disk.writeUInt32LE(1, 1024);
+  disk.writeUInt32LE(disk.length / PAGE_BYTES - 1, 1028);
+  disk.write('SWAPSPACE2', PAGE_BYTES - 10);
+  return disk;
+}
+
+/** The text that a disk of {@link diskWith} begins with. */
+export const textOn = (disk: Buffer): string => disk.toString('latin1').split('\0', 1)[0] ?? '';
+
 /** A hypervisor that answers `find` and `list` with these domains, and can do nothing else. */
 export function hypervisorWith(domains: readonly Domain[]) {
   const no = () => Promise.reject(new Error('this hypervisor changes nothing'));

@@ -28,7 +28,7 @@ import { createRunner } from '../../src/drivers/run.ts';
 import { createTemplates } from '../../src/drivers/templates.ts';
 import { reinstallPlan } from '../../src/jobs/reinstall.ts';
 import { createSystems } from '../../src/jobs/systems/systems.ts';
-import { hypervisorWith, PROGRAM_PATH, runPlan, vpsOf } from './plan-harness.ts';
+import { diskWith, hypervisorWith, PROGRAM_PATH, runPlan, vpsOf } from './plan-harness.ts';
 
 const vps = vpsOf('01');
 const HASH = '$6$salt$notARealHashButOfTheRightForm';
@@ -229,6 +229,8 @@ describe('an installation of Debian', () => {
   });
 
   it('deletes the old system at once where reinstall_keep_hours is 0', async () => {
+    writeFileSync(join(folder, 'made'), diskWith('a new one'));
+    script(join(scripts, 'reinstall-mkfs'), `cat '${folder}/made' >"$2"`);
     const { message, log } = await reinstall({}, 'reinstall_keep_hours=0\n');
     expect(message).toContain('The old system goes when the new one is in its place.');
     expect(log).toContain(

@@ -6,7 +6,7 @@ import type { KeptRecord, SystemRecords } from './record.ts';
 
 /** What looking after old systems reaches. */
 export interface OldSystemDeps {
-  readonly guests: Pick<GuestConfigStore, 'read'>;
+  readonly guests: Pick<GuestConfigStore, 'read' | 'exists'>;
   readonly records: SystemRecords;
   readonly clock: Pick<SteadyClock, 'now_s'>;
   readonly log: Pick<Logger, 'info' | 'warn'>;
@@ -29,7 +29,8 @@ export interface OldSystems {
   /** Deletes it, and notes why. Returns what was done, in a sentence. */
   drop(store: DiskStore, vps: VpsId, why: string): Promise<string>;
   /**
-   * Why it may not be deleted but by an order, in a sentence: something is begun with the VPS's systems, or it is all that the VPS has.
+   * Why it may not be deleted but by an order, in a sentence: something is begun with the VPS's systems, or it may be the only whole
+   * one, since there is no root, nothing on it, or no configuration.
    */
   spared(store: DiskStore, vps: VpsId): Promise<string | undefined>;
 }
@@ -79,12 +80,16 @@ export function createOldSystems({ guests, records, clock, log, now }: OldSystem
     },
 
     async spared(store, vps) {
-      if (await records.names.read(vps))
-        return `The old system of ${vps.name} was not deleted: its systems are being exchanged.`;
+      const stays = `The old system of ${vps.name} was not deleted:`;
+      if (await records.names.read(vps)) return `${stays} its systems are being exchanged.`;
+      const back = 'rollbackVPSos puts it in its place';
       const { current } = await store.roots(vps);
-      return current
-        ? undefined
-        : `The old system of ${vps.name} was not deleted: it is all that ${vps.name} has. rollbackVPSos puts it in its place.`;
+      if (!current) return `${stays} it is all that ${vps.name} has. ${back}.`;
+      if (!(await guests.exists(vps)))
+        return `${stays} ${vps.name} has no configuration, so its root holds no whole system, as after a reinstall in place that failed. ${back}; a reinstall that succeeds lets it go.`;
+      if (!(await store.hasContent(current)))
+        return `${stays} there is nothing that blkid knows on ${current.path}, so it may be all that ${vps.name} has. ${back}; where a guest does keep its system there, delete the old one by hand.`;
+      return undefined;
     },
   };
 }

@@ -159,6 +159,11 @@ export function createSystems(options: SystemsOptions): Systems {
       const { current, old } = roots;
       if (old?.identity === undefined)
         throw new AgentError('not_found', `${vps.name} ${cannot}: its old system has just gone.`);
+      if (!(await store.hasContent(old)))
+        throw new AgentError(
+          'not_found',
+          `${vps.name} ${cannot}: there is nothing that blkid knows on ${old.path}, and so no system. Nothing was touched.`,
+        );
       const config_now = (await guests.read(vps)) ?? null;
       const record: NamingRecord = {
         ...{ phase: 'naming', type: store.type, store: await store.identify() },

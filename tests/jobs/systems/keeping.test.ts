@@ -1,5 +1,5 @@
 // How long old systems stay, what they go for, and what stands in the way of an exchange.
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { vpsOf } from '../plan-harness.ts';
@@ -57,6 +57,39 @@ describe('an old system', () => {
     });
   });
 
+  it.each([
+    'its root is a disk with nothing on it',
+    'it has no configuration, as after a reinstall in place that failed',
+  ])('stays where it is the only whole one: %s', async (why) => {
+    await reinstalled();
+    keptSince(vps, 0);
+    if (why.startsWith('its root')) site.put(vps, '');
+    else await site.configure(vps, undefined);
+    await site.keeper(at(1_000)).tidy();
+    expect(oldThere()).toBe(true);
+    const systems = site.systems({ free_bytes: () => 0 });
+    await systems.makeRoom('vbd', 1, vpsOf('02'));
+    expect(oldThere()).toBe(true);
+    await systems.rollback(vps);
+    expect(site.look(vps)).toMatchObject({ roots: { 'xen01.img': 'old root' }, config: '# old config' });
+  });
+
+  it('that is a disk with nothing on it is no system: rollbackVPSos does not put it in the place of one', async () => {
+    await reinstalled();
+    site.put(vps, '', '.old');
+    const before = site.look(vps);
+    await expect(site.systems().rollback(vps)).rejects.toMatchObject({
+      code: 'not_found',
+      message: expect.stringMatching(
+        /^xen01 cannot be rolled back: there is nothing that blkid knows on \S+xen01\.old\.img, .*Nothing was touched\.$/,
+      ),
+    });
+    expect(site.look(vps)).toEqual(before);
+    await site.keeper(at(0)).tidy();
+    await site.keeper(at(24)).tidy();
+    expect(oldThere()).toBe(false);
+  });
+
   it('that nobody noted is kept from when it is found', async () => {
     await reinstalled();
     rmSync(site.record(vps, 'old'));
@@ -97,7 +130,7 @@ describe('an old system', () => {
       keptSince(of, hours);
     }
     at(4);
-    const size = 'old root'.length;
+    const size = statSync(join(site.folder, 'mnt/xen11.old.img')).size;
     const systems = site.systems({ free_bytes: () => [a, b, c].filter((of) => !oldThere(of)).length * size });
     await systems.makeRoom('vbd', 4 * size, vps);
     expect([a, b, c].map(oldThere)).toEqual([true, true, true]);

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { parseConfig } from '../../../src/config/load.ts';
-import type { DiskStore, FileLocks, GuestFile } from '../../../src/core/ports.ts';
+import type { DiskStore, FileLocks } from '../../../src/core/ports.ts';
 import type { GuestPresence } from '../../../src/core/presence.ts';
 import { createSteadyClock } from '../../../src/core/steady-clock.ts';
 import type { Systems } from '../../../src/core/systems.ts';
@@ -24,7 +24,7 @@ import { createGuestConfigs } from '../../../src/drivers/guest-config.ts';
 import { createRunner, type Runner } from '../../../src/drivers/run.ts';
 import { createSystemKeeper } from '../../../src/jobs/systems/keeper.ts';
 import { createSystems } from '../../../src/jobs/systems/systems.ts';
-import { hypervisorWith, PROGRAM_PATH } from '../plan-harness.ts';
+import { diskWith, hypervisorWith, PROGRAM_PATH, textOn } from '../plan-harness.ts';
 
 /** What an injected death throws. */
 export class Death extends Error {}
@@ -162,17 +162,18 @@ export function makeSystemsSite(settings = '') {
         log,
       }),
     record: (vps: VpsId, name: 'names' | 'old') => join(folder, 'state/states', vps.name, `${name}.json`),
-    /** Puts a root image there, whose content is what tells it from others. */
-    put: (vps: VpsId, content: string, ending = '') => writeFileSync(image(vps, ending), content),
-    configure(vps: VpsId, text: string) {
-      const file: GuestFile = { text, mode: 0o644, autostart: true };
+    /** Puts a root image there, whose content is what tells it from others; one without is a disk with nothing on it. */
+    put: (vps: VpsId, content: string, ending = '') =>
+      writeFileSync(image(vps, ending), content === '' ? Buffer.alloc(65_536) : diskWith(content)),
+    configure(vps: VpsId, text: string | undefined) {
+      const file = text === undefined ? undefined : { text, mode: 0o644, autostart: true };
       return createGuestConfigs({ config }).put(vps, file);
     },
     look(vps: VpsId): Look {
       const images = join(folder, 'mnt');
       const names = readdirSync(images).filter((name) => name.startsWith(vps.name));
       const roots = Object.fromEntries(
-        names.map((name) => [name, readFileSync(join(folder, 'mnt', name), 'utf8')]),
+        names.map((name) => [name, textOn(readFileSync(join(folder, 'mnt', name)))]),
       );
       const file = join(folder, 'xen', vps.name);
       return {

@@ -142,9 +142,14 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant('the last system of a VPS goes for its age', [
     OLD,
-    'return current\n        ? undefined',
-    'return current || vps.name\n        ? undefined',
+    'if (!current) return',
+    'if (!current) return vps.name ? undefined :',
   ]),
+  mutant(
+    'a disk with nothing on it counts as a system',
+    [OLD, 'if (!(await store.hasContent(current)))', 'if (!current.path)'],
+    [SYSTEMS, 'if (!(await store.hasContent(old)))', 'if (!old.path)'],
+  ),
   mutant('saved memory is old by the clock alone', [
     'drivers/saved-guests.ts',
     '!(suspended && ended_ms < began_ms && Math.abs(ended_ms - memory_ms) < DESTROY_MS)',
