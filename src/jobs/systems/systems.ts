@@ -121,7 +121,10 @@ export function createSystems(options: SystemsOptions): Systems {
       const store = disks[type];
       await records.names.write(vps, { phase: 'building', type, store: await store.identify() });
       await store.removeRoot(vps, 'new');
-      if (old_goes_first) await olds.drop(store, vps, 'another reinstall needed its room');
+      if (old_goes_first) {
+        const reused = await olds.reuse(store, vps, 'another reinstall needed its room');
+        if (reused) return reused;
+      }
       return store.createNew(vps, base);
     },
 
@@ -179,8 +182,12 @@ export function createSystems(options: SystemsOptions): Systems {
       try {
         await apply(vps, record);
       } catch (error) {
-        await withdraw(vps, store, record);
-        throw error;
+        if ((await withdraw(vps, store, record)) || !(error instanceof AgentError)) throw error;
+        throw new AgentError(
+          error.code,
+          `${error.message.replace(/\.$/, '')}. What was begun is noted, and tried again every half minute; the log says what stands in the way.`,
+          { cause: error, ...(error.log && { log: error.log }) },
+        );
       }
     },
 
@@ -234,17 +241,19 @@ export function createSystems(options: SystemsOptions): Systems {
     },
   };
 
-  /** A rollback that could not begin is told as failed: nobody is to find it done half an hour later. */
-  async function withdraw(vps: VpsId, store: DiskStore, record: NamingRecord): Promise<void> {
+  /** A rollback that could not begin is told as failed: nobody is to find it done half an hour later. False where it had begun. */
+  async function withdraw(vps: VpsId, store: DiskStore, record: NamingRecord): Promise<boolean> {
     try {
       const { current, passing } = await store.roots(vps);
       const unmoved = !passing && current?.identity !== undefined && current.identity === record.old;
       const config = (await guests.read(vps)) ?? null;
-      if (unmoved && JSON.stringify(config) === JSON.stringify(record.old_config))
-        await records.names.remove(vps);
+      if (!unmoved || JSON.stringify(config) !== JSON.stringify(record.old_config)) return false;
+      await records.names.remove(vps);
+      return true;
     } catch (error) {
       if (!(error instanceof AgentError)) throw error;
       log.warn({ vps: vps.name, code: error.code }, error.message);
+      return false;
     }
   }
 }

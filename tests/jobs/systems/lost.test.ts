@@ -93,6 +93,28 @@ describe('absence read as evidence', () => {
     expect(site.look(vps).roots).toEqual({ 'xen01.img': 'new root', 'xen01.old.img': 'old root' });
   });
 
+  it('a rollback whose disks go away under it says that it is tried again, and is done when they are back', async () => {
+    await installed();
+    await approve();
+    await site.systems().settle(vps);
+    let gone = false;
+    const onCall = (name: string) => {
+      if (name !== 'renameRoot' || gone) return;
+      gone = true;
+      site.unmount();
+    };
+    await expect(site.systems({ onCall }).rollback(vps)).rejects.toThrow(
+      /\. What was begun is noted, and tried again every half minute; the log says what stands in the way\.$/,
+    );
+    expect(gone).toBe(true);
+    site.mount();
+    await site.keeper().recover();
+    expect(site.look(vps)).toEqual({
+      roots: { 'xen01.img': 'old root', 'xen01.old.img': 'new root' },
+      ...{ config: '# old config', autostart: true, unfinished: false },
+    });
+  });
+
   it('an unfinished system and an old one are never deleted where they are all that there is', async () => {
     site.put(vps, 'the only one', '.new');
     site.put(vps, 'an old one', '.old');
