@@ -126,6 +126,7 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
       log.warn({ job: job.id, vps: job.vps }, job.message ?? 'a job was cut off');
     await keeper.recover();
     await reboots.look();
+    void wiper.look();
   };
   await settle();
   ready = true;

@@ -48,7 +48,7 @@ export interface Drivers extends Omit<Ports, 'jobs' | 'samples'> {
 
 /** What the daemon adds to the drivers; a job, and a program by hand, do without. */
 interface DaemonHooks {
-  /** Told of every removed volume that waits for being wiped. */
+  /** Told of every removed volume that waits for being wiped, and when its room is wanted. */
   readonly onRemoved?: () => void;
   /** Whether systemd still holds xendomains back for this daemon. */
   readonly holdsXendomains?: () => boolean;

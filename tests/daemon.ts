@@ -20,7 +20,8 @@ import { CERTIFICATE_FILES } from '../src/core/tls-files.ts';
 import type { FakeNode } from './fakes/fake-node.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-const BUNDLE = join(ROOT, 'dist/dtc-xen-agent.mjs');
+/** The built program. */
+export const BUNDLE = join(ROOT, 'dist/dtc-xen-agent.mjs');
 const START_LIMIT_MS = 120_000;
 const STOP_LIMIT_MS = 60_000;
 
@@ -90,6 +91,8 @@ function settings(folder: string, node: FakeNode): Partial<Record<ConfigKey, str
     node_name: 'localhost',
     log_level: 'debug',
     job_runner: 'detached',
+    // Delivered is yes; what a removed disk leaves would come and go beside what most tests look at.
+    wipe_removed_disks: 'no',
     etc_dir: join(folder, 'etc'),
     xen_dir: join(folder, 'xen'),
     state_dir: join(folder, 'state'),

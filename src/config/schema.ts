@@ -141,9 +141,9 @@ export const configSchema = z.strictObject({
   ),
   wipe_removed_disks: z
     .enum(['no', 'yes'])
-    .default('no')
+    .default('yes')
     .describe(
-      'Whether removed volumes are overwritten with zeroes, slowly, before their room is given to others: no or yes. In a thin pool it is not needed.',
+      'Whether removed volumes are overwritten with zeroes before their room is given to others: yes or no. In a thin pool it is not needed.',
     ),
   owners_set_resources: z
     .enum(['no', 'yes'])

@@ -32,6 +32,8 @@ export interface RootDisk extends Disk {
   readonly identity: string | undefined;
   /** Whether its removal gives room for new disks: not where it has room of its own, and they are made in a thin pool. */
   readonly frees_room: boolean;
+  /** Whether that room comes only when the disk was overwritten (wipe_removed_disks). */
+  readonly is_wiped: boolean;
 }
 
 /** A whole system on a read-only thin volume that no guest has, for new root disks to be copies of. */
@@ -71,6 +73,8 @@ export interface RemovedDisk {
 /** The removed disks that wait for being overwritten (wipe_removed_disks). Errors: `no_volume_group`, `program_*`. */
 export interface RemovedDisks {
   list(): Promise<readonly RemovedDisk[]>;
+  /** Whether a process said, since the last `list`, that one waits, or that its room is wanted. Asks nobody. */
+  isWaiting(): Promise<boolean>;
   /** Overwrites one with zeroes and takes it away, bit by bit: after one that was cut off, the next call goes on with the rest. */
   wipe(name: string, signal: AbortSignal): Promise<void>;
 }
@@ -98,6 +102,10 @@ export interface DiskStore {
   remove(vps: VpsId, onRemoved?: (path: string) => void): Promise<void>;
   /** Room for more disks, in MiB. */
   free_mib(): Promise<number>;
+  /** Room that is on its way: that of removed disks which are being overwritten, in MiB. */
+  waiting_mib(): Promise<number>;
+  /** Has removed disks overwritten at full speed from now on. Returns when this much room is there, as in "in about 40 s". */
+  hurry(needed_bytes: number): Promise<string>;
   /** The VPS's root disks in all roles. */
   roots(vps: VpsId): Promise<RootDisks>;
   /**

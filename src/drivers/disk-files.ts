@@ -283,6 +283,10 @@ export function createDiskFiles({
       );
     },
 
+    // A file's new blocks read as zeros, so that none is overwritten.
+    waiting_mib: async () => 0,
+    hurry: async () => 'at once',
+
     async roots(vps) {
       await requireThere();
       const found: Partial<Record<RootRole, RootDisk>> = {};
@@ -293,7 +297,7 @@ export function createDiskFiles({
         // Numbers of inodes are given again, those of devices change; no two are born at one instant.
         const { ino, birthtimeNs } = await stat(disk.path, { bigint: true });
         const identity = birthtimeNs > 0n ? `inode ${ino}, born ${birthtimeNs}` : undefined;
-        found[role] = { ...disk, identity, frees_room: true };
+        found[role] = { ...disk, identity, frees_room: true, is_wiped: false };
       }
       return found;
     },

@@ -1,5 +1,4 @@
 import type { BaseVolume, BaseVolumes } from '../core/ports.ts';
-import { requireRoom } from './lvm-place.ts';
 import { createLvmVolumes, type LvmOptions } from './lvm-volumes.ts';
 
 /** No VPS's disk is ever called so. */
@@ -34,7 +33,7 @@ export function createLvmBases(options: LvmOptions): BaseVolumes {
       const { group, size } = await lvm.allocate(async (view) => {
         const { extent_bytes } = view.group;
         const rounded = Math.ceil(size_bytes / extent_bytes) * extent_bytes;
-        requireRoom(view.place, rounded + spare_bytes, 'a volume beside the new disk needs');
+        await lvm.requireRoom(view.place, rounded + spare_bytes, 'a volume beside the new disk needs');
         await lvm.make(view, making, rounded);
         return { group: view.group.name, size: rounded };
       });

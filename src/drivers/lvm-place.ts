@@ -92,17 +92,29 @@ export function requireFit({ pool, told }: Place, group: string): void {
   }
 }
 
-/** Refuses what a place has no room for. Error: `no_space`; `what` is as in "xen01: its disks need". */
-export function requireRoom(
+/**
+ * Refuses what a place has no room for; `what` is as in "xen01: its disks need". Where there is room when removed disks are
+ * overwritten, `hurry` is asked for that, and says when it is there.
+ *
+ * @throws AgentError no_space
+ */
+export async function requireRoom(
   { told, free_bytes, waiting_bytes }: Place,
   needed_bytes: number,
   what: string,
-): void {
+  hurry: (lacking_bytes: number) => Promise<string>,
+): Promise<void> {
   if (needed_bytes <= free_bytes) return;
   const [needed_mb, free_mb] = [Math.ceil(needed_bytes / MIB), Math.floor(free_bytes / MIB)];
-  const more =
-    waiting_bytes === 0
-      ? ''
-      : `, and ${Math.floor(waiting_bytes / MIB)} MB more when removed disks are wiped`;
-  throw new AgentError('no_space', `${what} ${needed_mb} MB, and ${told} has ${free_mb} MB free${more}.`);
+  const refused = `${what} ${needed_mb} MB, and ${told} has ${free_mb} MB free`;
+  const waiting_mb = Math.floor(waiting_bytes / MIB);
+  const lacking_bytes = needed_bytes - free_bytes;
+  if (lacking_bytes <= waiting_bytes) {
+    throw new AgentError(
+      'no_space',
+      `${refused}; the room is there ${await hurry(lacking_bytes)}: ${waiting_mb} MB of removed disks are overwritten at full speed now. Call again then.`,
+    );
+  }
+  const more = waiting_mb === 0 ? '' : `, and ${waiting_mb} MB more when removed disks are overwritten`;
+  throw new AgentError('no_space', `${refused}${more}.`);
 }

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentError } from '../core/errors.ts';
 import type { RemovedDisk, RemovedDisks } from '../core/ports.ts';
 import { REMOVED } from './lvm-place.ts';
 import { createLvmVolumes, type LvmOptions } from './lvm-volumes.ts';
+import { createWiping } from './wiping.ts';
 
 const MIB = 1024 * 1024;
 /** What is overwritten at a time: seconds on a slow disk. */
@@ -18,8 +20,11 @@ export function createLvmRemoved(
 ): RemovedDisks {
   const { runner, config, rest = REST, part_bytes = PART_BYTES } = options;
   const lvm = createLvmVolumes(options);
+  const wiping = createWiping(config);
 
-  async function overwrite(path: string, from: number, to: number, signal: AbortSignal): Promise<void> {
+  /** Returns how long the writing alone took. */
+  async function overwrite(path: string, from: number, to: number, signal: AbortSignal): Promise<number> {
+    let taken_ms = 0;
     for (let at = from; at < to; at += STEP_BYTES) {
       signal.throwIfAborted();
       const range = ['--offset', String(at), '--length', String(Math.min(STEP_BYTES, to - at))];
@@ -29,17 +34,22 @@ export function createLvmRemoved(
         args: ['--zeroout', ...range, '--', path],
         timeout_ms: STEP_MS,
       });
-      await sleep(ms * rest, undefined, { signal });
+      taken_ms += ms;
+      if (!(await wiping.isHurried())) await sleep(ms * rest, undefined, { signal });
     }
+    return taken_ms;
   }
 
   return {
     async list() {
+      await wiping.seen();
       const there = await lvm.volumes(await lvm.groupName());
-      return [...there.values()]
-        .filter(({ name }) => name.startsWith(REMOVED))
-        .map(({ name, size_bytes }): RemovedDisk => ({ name, size_bytes }));
+      const waiting = [...there.values()].filter(({ name }) => name.startsWith(REMOVED));
+      if (waiting.length === 0) await wiping.ended();
+      return waiting.map(({ name, size_bytes }): RemovedDisk => ({ name, size_bytes }));
     },
+
+    isWaiting: wiping.isWaiting,
 
     // From its end to its beginning: what is overwritten is given back at once, and what is left to do is what is left of it.
     async wipe(name, signal) {
@@ -48,14 +58,17 @@ export function createLvmRemoved(
       await lvm.change(['-ay'], `${group}/${name}`);
       const there = await lvm.atRest(group, [name]);
       lvm.requireRemovable(group, there, name);
-      const size_bytes = there.get(name)?.size_bytes ?? 0;
+      const volume = there.get(name);
+      if (volume && !(await lvm.isNamedRightly(group, volume)))
+        throw new AgentError('program_failed', `${name} does not lead to the volume that LVM calls so.`);
+      const size_bytes = volume?.size_bytes ?? 0;
       const path = `${config.dev_dir}/${group}/${name}`;
       const part = Math.ceil(part_bytes / extent_bytes) * extent_bytes;
       // lvreduce refuses to cut off what a signature says is a file system's.
       if (size_bytes > part) await overwrite(path, 0, Math.min(STEP_BYTES, part), signal);
       for (let end = size_bytes; end > 0; ) {
         const begin = Math.floor((end - 1) / part) * part;
-        await overwrite(path, begin, end, signal);
+        await wiping.measured(end - begin, await overwrite(path, begin, end, signal));
         // Nobody gets the room before the zeros are on the disk, whatever the power does.
         await lvm.flush(group, [name]);
         if (begin > 0) await lvm.reduce(`${group}/${name}`, begin);

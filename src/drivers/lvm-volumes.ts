@@ -8,10 +8,11 @@ import { whenSettled } from '../core/when-settled.ts';
 import { createFileLocks } from './flock.ts';
 import { disksBelow, flushDisks } from './flush-disks.ts';
 import { createLvmReports, type LvmReports, type Volume, type VolumeGroup } from './lvm-group.ts';
-import { findPlace, type Place, REMOVED, requireFit } from './lvm-place.ts';
+import { findPlace, type Place, REMOVED, requireFit, requireRoom } from './lvm-place.ts';
 import { createLvmProgram } from './lvm-program.ts';
 import { unlessMissing } from './missing.ts';
 import { lastWords } from './run.ts';
+import { createWiping } from './wiping.ts';
 
 /** What the LVM drivers need; the times are for tests. */
 export interface LvmOptions {
@@ -27,7 +28,7 @@ export interface LvmOptions {
     | 'run_dir'
     | 'state_dir'
   >;
-  /** Told of every removed volume that waits for being wiped. */
+  /** Told of every removed volume that waits for being wiped, and when its room is wanted. */
   readonly onRemoved?: (() => void) | undefined;
   readonly ask_timeout_ms?: number;
   readonly change_timeout_ms?: number;
@@ -53,7 +54,13 @@ export interface LvmVolumes extends LvmReports {
   requireRemovable(group: string, there: ReadonlyMap<string, Volume>, name: string): void;
   /** Takes a volume away; gone already is fine. With wipe_removed_disks it waits for that under another name. */
   remove(group: string, name: string): Promise<void>;
-  /** The same for one that holds nobody's data any more, or none yet: its room is free at once. */
+  /** Whether `remove` has a volume overwritten before its room is given to others. */
+  isWiped(volume: Volume): boolean;
+  /** Has removed disks overwritten at full speed. Returns when this much room is there, as in "in about 40 s". */
+  hurry(lacking_bytes: number): Promise<string>;
+  /** Refuses what a place has no room for, in words that begin with `what`. Where the room is on its way, it comes at full speed. */
+  requireRoom(place: Place, needed_bytes: number, what: string): Promise<void>;
+  /** `remove` for one that holds nobody's data any more, or none yet: its room is free at once. */
   removeAtOnce(group: string, name: string): Promise<void>;
   /** Renames a volume. Before `flush`, a power cut may take that back. */
   rename(group: string, from: string, to: string): Promise<void>;
@@ -90,6 +97,7 @@ export function createLvmVolumes({
   change_timeout_ms = 90_000,
 }: LvmOptions): LvmVolumes {
   const lvm = createLvmProgram({ runner, config });
+  const wiping = createWiping(config);
   const reports = createLvmReports({ lvm, config, timeout_ms: ask_timeout_ms });
   const run = (program: string, args: readonly string[]): Promise<Finished> =>
     lvm(program, args, change_timeout_ms);
@@ -209,14 +217,27 @@ export function createLvmVolumes({
     async remove(group, name) {
       const volume = await removable(group, name);
       if (!volume) return;
-      // A pool gives nobody what was on its blocks: it zeroes them (requireFit). To overwrite a snapshot would fill it.
-      const can_wipe = volume.pool === '' && volume.origin === '';
-      if (config.wipe_removed_disks === 'no' || !can_wipe) return lvremove(group, name);
+      if (!volumes.isWiped(volume)) return lvremove(group, name);
       const waiting = `${REMOVED}${name}.${volume.uuid}`;
       await volumes.rename(group, name, waiting);
       await volumes.flush(group, [waiting]);
+      await wiping.waits();
       onRemoved?.();
     },
+
+    // A pool gives nobody what was on its blocks: it zeroes them (requireFit). To overwrite a snapshot would fill it.
+    isWiped: ({ pool, origin }) => config.wipe_removed_disks === 'yes' && pool === '' && origin === '',
+
+    // The room comes bit by bit: no more than what is lacking has to be waited for.
+    async hurry(lacking_bytes) {
+      await wiping.hurry();
+      onRemoved?.();
+      const time_s = await wiping.time_s(lacking_bytes);
+      if (time_s === undefined) return 'in some minutes';
+      return time_s < 100 ? `in about ${time_s} s` : `in about ${Math.ceil(time_s / 60)} min`;
+    },
+
+    requireRoom: (place, needed_bytes, what) => requireRoom(place, needed_bytes, what, volumes.hurry),
 
     async removeAtOnce(group, name) {
       if (await removable(group, name)) await lvremove(group, name);

@@ -3,7 +3,6 @@ import type { Disk, DiskStore, RootDisk, RootRole } from '../core/ports.ts';
 import type { VpsId } from '../core/vps.ts';
 import { baseVolumeName } from './lvm-bases.ts';
 import type { Volume, VolumeGroup } from './lvm-group.ts';
-import { requireRoom } from './lvm-place.ts';
 import { createLvmVolumes, type LvmOptions } from './lvm-volumes.ts';
 import { hasSignature, ROOT_ROLES, rootName, vpsOfRoot } from './root-names.ts';
 
@@ -102,7 +101,7 @@ export function createLvm(options: LvmOptions): DiskStore {
           { name: swap, size_bytes: roundUp(swap_mb * MIB, group) },
         ].filter(({ name }) => !volumes.has(name));
         const needed_bytes = missing.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
-        requireRoom(place, needed_bytes, `${vps.name}: its disks need`);
+        await lvm.requireRoom(place, needed_bytes, `${vps.name}: its disks need`);
         const made: string[] = [];
         for (const { name, size_bytes } of missing) {
           try {
@@ -134,6 +133,12 @@ export function createLvm(options: LvmOptions): DiskStore {
       return Math.floor((await lvm.look()).place.free_bytes / MIB);
     },
 
+    async waiting_mib() {
+      return Math.floor((await lvm.look()).place.waiting_bytes / MIB);
+    },
+
+    hurry: lvm.hurry,
+
     async roots(vps) {
       const group = await lvm.groupName();
       const there = await lvm.volumes(group);
@@ -141,9 +146,10 @@ export function createLvm(options: LvmOptions): DiskStore {
       for (const role of ROOT_ROLES) {
         const volume = there.get(rootName(vps, role));
         if (!volume) continue;
-        const is_wiped = config.wipe_removed_disks === 'yes' && volume.pool === '';
-        const frees_room = volume.pool === config.provisioning_thinpool && !is_wiped;
-        found[role] = { ...(await diskOf(group, volume)), identity: volume.uuid, frees_room };
+        found[role] = {
+          ...{ ...(await diskOf(group, volume)), identity: volume.uuid },
+          ...{ frees_room: volume.pool === config.provisioning_thinpool, is_wiped: lvm.isWiped(volume) },
+        };
       }
       return found;
     },
@@ -156,8 +162,8 @@ export function createLvm(options: LvmOptions): DiskStore {
           throw new AgentError('disks_missing', `${vps.name} has no root volume ${group.name}/${vps.name}.`);
         const name = rootName(vps, 'new');
         const size_bytes = roundUp(root.size_bytes, group);
-        if (place.pool && !volumes.has(name)) {
-          requireRoom(place, size_bytes, `${vps.name}: a second root disk needs`);
+        if (!volumes.has(name)) {
+          await lvm.requireRoom(place, size_bytes, `${vps.name}: a second root disk needs`);
         }
         if (base) await lvm.copy(view, baseVolumeName(base.name), name, size_bytes);
         else await lvm.make(view, name, size_bytes);

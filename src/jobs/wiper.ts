@@ -7,6 +7,8 @@ import type { RemovedDisks } from '../core/ports.ts';
 export interface Wiper {
   /** Does so until there are none; one that cannot be wiped is logged, and left to the next call. Never rejects. */
   run(): Promise<void>;
+  /** The same where a process, such as a job, has said that one waits or that its room is wanted. */
+  look(): Promise<void>;
   /** Ends within one step; what is left is done after the next start. */
   stop(): Promise<void>;
 }
@@ -52,17 +54,22 @@ export function createWiper({ removed, log }: WiperOptions): Wiper {
     }
   }
 
+  function run(): Promise<void> {
+    running ??= holdingNothing(wipeAll)
+      .catch((thrown: unknown) => {
+        if (thrown instanceof AgentError && NO_VOLUMES.includes(thrown.code)) return;
+        warn('removed disks cannot be looked for', thrown);
+      })
+      .finally(() => {
+        running = undefined;
+      });
+    return running;
+  }
+
   return {
-    run() {
-      running ??= holdingNothing(wipeAll)
-        .catch((thrown: unknown) => {
-          if (thrown instanceof AgentError && NO_VOLUMES.includes(thrown.code)) return;
-          warn('removed disks cannot be looked for', thrown);
-        })
-        .finally(() => {
-          running = undefined;
-        });
-      return running;
+    run,
+    async look() {
+      if (!running && (await removed.isWaiting())) await run();
     },
     async stop() {
       stopping.abort();

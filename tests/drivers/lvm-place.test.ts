@@ -31,16 +31,37 @@ describe('the place of new volumes', () => {
     requireFit(place, 'vg0');
   });
 
-  it('is a pool, where every thin volume counts as a whole, and thick ones do not', () => {
+  it('is a pool, where every thin volume counts as a whole, and thick ones do not', async () => {
     const base = thin('dtc-xen-base.k', { attr: 'Vri---tz-k' });
     const all = there(pool(), thin('xen01', { size_bytes: 3 * GIB }), base, volume('xen02'));
     const place = findPlace(group, all, 'pool');
     expect(place).toMatchObject({ told: 'thin pool vg0/pool', free_bytes: 6 * GIB });
     requireFit(place, 'vg0');
-    requireRoom(place, 6 * GIB, 'xen03: its disks need');
-    expect(() => requireRoom(place, 6 * GIB + 1, 'xen03: its disks need')).toThrow(
+    const hurry = () => Promise.reject(new Error('nothing waits'));
+    await requireRoom(place, 6 * GIB, 'xen03: its disks need', hurry);
+    await expect(requireRoom(place, 6 * GIB + 1, 'xen03: its disks need', hurry)).rejects.toThrow(
       'xen03: its disks need 6145 MB, and thin pool vg0/pool has 6144 MB free.',
     );
+  });
+
+  it('has the room of removed disks when they are overwritten, which is hurried where that is enough', async () => {
+    const asked: number[] = [];
+    const hurry = async (bytes: number) => {
+      asked.push(bytes);
+      return 'in about 7 s';
+    };
+    const place = findPlace(group, there(volume('dtc-xen-removed.xen01.u', { size_bytes: 2 * GIB })), '');
+    expect(place).toMatchObject({ free_bytes: 5 * GIB, waiting_bytes: 2 * GIB });
+    await expect(requireRoom(place, 8 * GIB, 'xen03: its disks need', hurry)).rejects.toThrow(
+      'xen03: its disks need 8192 MB, and volume group vg0 has 5120 MB free, and 2048 MB more when removed disks are overwritten.',
+    );
+    expect(asked).toEqual([]);
+    await expect(requireRoom(place, 6 * GIB, 'xen03: its disks need', hurry)).rejects.toMatchObject({
+      code: 'no_space',
+      message:
+        'xen03: its disks need 6144 MB, and volume group vg0 has 5120 MB free; the room is there in about 7 s: 2048 MB of removed disks are overwritten at full speed now. Call again then.',
+    });
+    expect(asked).toEqual([GIB]);
   });
 
   it('has no room less than none where an admin promised more than there is', () => {

@@ -8,6 +8,8 @@ const MIB = 1024 * 1024;
 let waiting: RemovedDisk[];
 let broken: Set<string>;
 let told: string[];
+/** Whether a job has said that it left one. */
+let noted = false;
 beforeEach(() => {
   waiting = ['a', 'b', 'c'].map((name) => ({ name: `dtc-xen-removed.${name}`, size_bytes: 8 * MIB }));
   broken = new Set();
@@ -15,7 +17,11 @@ beforeEach(() => {
 });
 
 const disks = (wipe_ms = 1): RemovedDisks => ({
-  list: async () => [...waiting],
+  list: async () => {
+    noted = false;
+    return [...waiting];
+  },
+  isWaiting: async () => noted,
   async wipe(name, signal) {
     await sleep(wipe_ms, undefined, { signal });
     if (broken.has(name)) throw new AgentError('program_failed', 'blkdiscard failed (exit code 1).');
@@ -51,6 +57,15 @@ describe('removed disks', () => {
     broken.clear();
     await wiper.run();
     expect(left()).toEqual([]);
+  });
+
+  it('that a job leaves are looked for when it has said so, and not before', async () => {
+    const wiper = createWiper({ removed: disks(), log });
+    await wiper.look();
+    expect(left()).toEqual(['a', 'b', 'c']);
+    noted = true;
+    await wiper.look();
+    expect([left(), noted]).toEqual([[], false]);
   });
 
   it('wait where the agent stops', async () => {

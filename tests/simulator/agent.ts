@@ -17,12 +17,14 @@ export interface Settings {
   readonly mode: 'auto' | 'swap' | 'in-place';
   readonly keep_hours: number;
   readonly block_script: boolean;
+  /** Whether removed volumes are overwritten. */
+  readonly wipes: boolean;
 }
 
 const configs = new Map<string, Config>();
 
 /** The node's configuration. */
-export function configOf({ mode, keep_hours, block_script }: Settings): Config {
+export function configOf({ mode, keep_hours, block_script, wipes }: Settings): Config {
   const text = [
     ...['provisioning_volgroup=vg0', `provisioning_mount_point=${AT.images}`, `state_dir=${AT.state}`],
     ...[`run_dir=${AT.run}`, `reinstall_mode=${mode}`, `reinstall_keep_hours=${keep_hours}`],
@@ -34,6 +36,7 @@ export function configOf({ mode, keep_hours, block_script }: Settings): Config {
       'DNS=192.0.2.1',
     ],
     ...NEWER_KEYS,
+    `wipe_removed_disks=${wipes ? 'yes' : 'no'}`,
     ...(block_script ? [] : SOME_KEYS.block_script),
   ].join('\n');
   const known = configs.get(text);

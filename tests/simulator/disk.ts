@@ -28,7 +28,7 @@ export interface DiskUser {
 export class Disk {
   readonly kind: 'root' | 'swap';
   readonly vps: string;
-  readonly size_bytes: number;
+  size_bytes: number;
   readonly made_ms: number;
   system: System | undefined;
   /** Counts every change: saved memory that knows an older one must not meet this disk. */

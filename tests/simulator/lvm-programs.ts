@@ -1,8 +1,11 @@
 // vgs, lvs and what changes volumes. The metadata is written before the device mapper is told.
 import { Disk } from './disk.ts';
 import { machine } from './machine.ts';
-import type { Ending, Work } from './program.ts';
+import type { Ending, Program, Work } from './program.ts';
 import { EXTENT_BYTES, type Volume } from './volumes.ts';
+
+/** What a volume's name begins with that waits for being overwritten (docs/security.md). */
+const REMOVED = 'dtc-xen-removed.';
 
 const failed = (exit: number, stderr: string): Ending => ({ exit, stderr: `  ${stderr}\n` });
 const notFound = (group: string) => failed(5, `Volume group "${group}" not found`);
@@ -94,7 +97,7 @@ function* remove(args: readonly string[]): Work {
   const volume = volumes.names.get(name);
   if (!volume) return failed(5, `Failed to find logical volume "${volumes.name}/${name}"`);
   if (volume.disk.users.size > 0) return failed(5, `Logical volume ${volumes.name}/${name} in use.`);
-  machine.watch.deleted(volume.disk);
+  if (!name.startsWith(REMOVED)) machine.watch.deleted(volume.disk);
   volumes.mapped.delete(name);
   yield 100;
   volumes.commit((names) => names.delete(name));
@@ -111,7 +114,8 @@ function* rename(args: readonly string[]): Work {
   if (!volume) return failed(5, `Existing logical volume "${from}" not found in volume group "${group}"`);
   if (volumes.names.has(to))
     return failed(5, `Logical volume "${to}" already exists in volume group "${group}"`);
-  machine.watch.renamed(volume.disk, from, to);
+  if (to.startsWith(REMOVED)) machine.watch.deleted(volume.disk);
+  else machine.watch.renamed(volume.disk, from, to);
   volumes.commit((names) => {
     names.delete(from);
     names.set(to, volume);
@@ -134,6 +138,38 @@ function* change(args: readonly string[]): Work {
   if (!volume) return failed(5, `Failed to find logical volume "${volumes.name}/${name}"`);
   for (const [other, mapped] of [...volumes.mapped]) if (mapped === volume) volumes.mapped.delete(other);
   volumes.mapped.set(name, volume);
+  return { exit: 0 };
+}
+
+/** `lvreduce -L 64b`: what lies behind is anybody's. */
+function* reduce(args: readonly string[]): Work {
+  const name = (args.at(-1) ?? '').replace(/^[^/]*\//, '');
+  const size_bytes = Number((args[args.indexOf('-L') + 1] ?? '').replace(/b$/, ''));
+  yield 60;
+  const { volumes } = machine;
+  const refused = refusal();
+  if (refused) return refused;
+  const volume = volumes.names.get(name);
+  if (!volume || size_bytes > volume.disk.size_bytes) return failed(5, `${name} cannot be reduced`);
+  volume.disk.size_bytes = size_bytes;
+  return { exit: 0 };
+}
+
+/** `blkdiscard --zeroout`: nothing is left of what was there, which only a removed volume is there for. */
+export function* zeroOut(by: Program, args: readonly string[]): Work {
+  const path = args.at(-1) ?? '';
+  yield 40;
+  const disk = machine.diskAt(path);
+  if (!disk) return { exit: 1, stderr: `blkdiscard: cannot open ${path}: No such file or directory\n` };
+  const [name = path] = [...machine.volumes.names].find(([, volume]) => volume.disk === disk) ?? [];
+  if (!name.startsWith(REMOVED)) {
+    machine.watch.deleted(disk);
+    machine.watch.report('deleted without an order', `${by.told} wiped the ${disk.told}, which is ${name}`);
+  }
+  machine.watch.written(disk, by);
+  disk.system = undefined;
+  disk.changedBy(by.told);
+  yield 400;
   return { exit: 0 };
 }
 
@@ -160,6 +196,8 @@ export function lvm(program: string, args: readonly string[]): Work | undefined 
       return rename(args);
     case 'lvchange':
       return change(args);
+    case 'lvreduce':
+      return reduce(args);
     default:
       return undefined;
   }

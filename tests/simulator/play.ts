@@ -5,7 +5,7 @@ import { callOf, REFUSALS } from './calls.ts';
 import type { System } from './disk.ts';
 import type { Call, Process, Trap } from './engine.ts';
 import { errno } from './errno.ts';
-import { machine } from './machine.ts';
+import { AT, machine } from './machine.ts';
 import { NodeLife } from './node-life.ts';
 import { startProgram } from './programs.ts';
 import { comeToRest } from './rest.ts';
@@ -291,6 +291,9 @@ export class Player {
       !['program_failed', 'program_timeout'].includes(outcome.error.code)
     )
       return;
+    // Where the disks went away meanwhile, nobody sees how far it came, nor starts anything: it is noted, told, and finished later.
+    const is_away = !machine.volumes.is_there || !mounts.at(AT.images);
+    if (is_away && outcome.error.message.includes('What was begun is noted, and tried again')) return;
     const root = watch.everyRoot().find(({ name }) => name === vps)?.disk;
     const was_there = root?.system?.precious && root.system === this.roots_before.get(vps);
     if (was_there && this.configured_before.has(vps) && !mounts.isThere(`/etc/xen/${vps}`)) {

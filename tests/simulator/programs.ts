@@ -1,6 +1,6 @@
 // Which program does what. One that the model does not know is an error: nothing may pass because nobody looked.
 import { Disk } from './disk.ts';
-import { lvm } from './lvm-programs.ts';
+import { lvm, zeroOut } from './lvm-programs.ts';
 import { AT, machine } from './machine.ts';
 import { fileOf, lockFile, openFile } from './open-files.ts';
 import { Program, type Start, type Work } from './program.ts';
@@ -149,6 +149,8 @@ function workOf(
       return losetup(args);
     case 'blkid':
       return blkid(args);
+    case 'blkdiscard':
+      return zeroOut(by, args);
     case 'umount':
       return umount(args);
     case 'systemctl':

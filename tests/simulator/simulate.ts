@@ -40,7 +40,7 @@ export interface Result {
 const BATCH = 100;
 
 const PLAIN: Story = {
-  settings: { mode: 'auto', keep_hours: 24, block_script: true },
+  settings: { mode: 'auto', keep_hours: 24, block_script: true, wipes: true },
   ...{ types: ['vbd', 'lvm'], room: 'much', foreign: false, running: [false, false], steps: [], seed: 1 },
 };
 

@@ -289,6 +289,15 @@ const WAYS: readonly fc.Arbitrary<readonly Step[]>[] = [
     plain('a day passes'),
     plain('start', 'rollback', 'reinstall'),
   ),
+  // A reinstall with the room of the system before the last, cut off.
+  fc.tuple(
+    plain('reinstall'),
+    interrupted(['reinstall'], 'power fails', 0, 999),
+    plain('an hour passes'),
+    plain('destroy'),
+    plain('rollback', 'rollback', 'reinstall'),
+    plain('start'),
+  ),
   // A program that outlives its caller, and another call meanwhile.
   fc.tuple(
     plain('reinstall', 'guest powers off'),
@@ -323,6 +332,7 @@ export const stories: fc.Arbitrary<Story> = fc.record({
     mode: fc.constantFrom('auto', 'swap', 'swap', 'in-place'),
     keep_hours: fc.constantFrom(24, 24, 0),
     block_script: fc.constantFrom(true, true, false),
+    wipes: fc.constantFrom(true, true, false),
   }),
   types: fc.tuple(fc.constantFrom('vbd', 'lvm'), fc.constantFrom('lvm', 'vbd')),
   room: fc.constantFrom('much', 'much', 'little'),
@@ -343,7 +353,7 @@ const tellAct = ({ what, vps: index }: Act) =>
 
 /** A story in words. */
 export function tell({ settings, types, room, foreign, running, steps, seed }: Story): string {
-  const { mode, keep_hours, block_script } = settings;
+  const { mode, keep_hours, block_script, wipes } = settings;
   const vpses = types.map((type, i) => `xen0${i + 1} on ${type}${running[i] ? ', running' : ''}`).join('; ');
   const lines = steps.map(({ act, by, interruptions }, i) => {
     const meanwhile = interruptions.map(
@@ -352,6 +362,6 @@ export function tell({ settings, types, room, foreign, running, steps, seed }: S
     );
     return `  ${i + 1}. ${tellAct(act)}${by === 'hand' ? ' (a program by hand)' : ''}${meanwhile.join('')}`;
   });
-  const head = `${vpses}; ${room} room; reinstall_mode ${mode}, kept ${keep_hours} h; ${foreign ? "others' configurations" : 'own configurations'}${block_script ? '' : ', no block script'}; chance ${seed}`;
+  const head = `${vpses}; ${room} room; reinstall_mode ${mode}, kept ${keep_hours} h; ${foreign ? "others' configurations" : 'own configurations'}${block_script ? '' : ', no block script'}${wipes ? '' : ', removed volumes are not wiped'}; chance ${seed}`;
   return [head, ...lines].join('\n');
 }

@@ -148,10 +148,14 @@ export function enterStory(): () => void {
 export function sleep(ms: number, value?: unknown, options?: { signal?: AbortSignal }): Promise<unknown> {
   const { signal } = options ?? {};
   return new Promise((resolve, reject) => {
-    const timer = makeTimer(ms, () => resolve(value));
-    signal?.addEventListener('abort', () => {
+    const onAbort = () => {
       timer.cancel();
-      reject(signal.reason);
+      reject(signal?.reason);
+    };
+    const timer = makeTimer(ms, () => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve(value);
     });
+    signal?.addEventListener('abort', onAbort);
   });
 }

@@ -18,7 +18,7 @@ export interface ChooseDeps {
  * Decides how a reinstall is done. A root disk with nothing on it, of a VPS without a configuration, is built on at once:
  * nothing can be lost.
  *
- * @throws AgentError disks_missing; no_space where reinstall_mode is swap, and a second root disk has no room
+ * @throws AgentError disks_missing; no_space where a second root disk has no room yet, or reinstall_mode is swap and it has none
  */
 export async function chooseMode(
   { config, store, guests }: ChooseDeps,
@@ -47,17 +47,27 @@ export async function chooseMode(
     );
   }
 
+  const size_bytes = current.size_bytes;
   const free_bytes = (await store.free_mib()) * MIB;
-  const fits = current.size_bytes <= free_bytes;
+  const fits = size_bytes <= free_bytes;
   const hours = config.reinstall_keep_hours;
   const told =
     hours === 0
       ? 'The old system goes when the new one is in its place.'
       : `The old system stays for ${hours} h: rollbackVPSos brings it back.`;
-  if (fits || (old?.frees_room && current.size_bytes <= free_bytes + old.size_bytes)) {
-    return { mode: 'swap', old_goes_first: !fits, told };
+  const gives = old?.frees_room ? old.size_bytes : 0;
+  // One that would have to be overwritten before its room is anybody's is built over, as it is the VPS's own.
+  const serves = old?.is_wiped ? gives === size_bytes : size_bytes <= free_bytes + gives;
+  if (fits || (old && serves)) return { mode: 'swap', old_goes_first: !fits, told };
+
+  const lack = `A second root disk of ${mib(size_bytes)} MB has no room: ${Math.floor(free_bytes / MIB)} MB are free`;
+  const waiting_bytes = (await store.waiting_mib()) * MIB;
+  if (size_bytes <= free_bytes + waiting_bytes) {
+    throw new AgentError(
+      'no_space',
+      `${vps.name} cannot be reinstalled yet: ${lack}. The room is there ${await store.hurry(size_bytes - free_bytes)}: ${mib(waiting_bytes)} MB of removed disks are overwritten at full speed now. Call again then. Nothing was touched.`,
+    );
   }
-  const lack = `A second root disk of ${mib(current.size_bytes)} MB has no room: ${Math.floor(free_bytes / MIB)} MB are free`;
   if (config.reinstall_mode === 'auto') return { ...in_place, told: `${lack}; ${overwritten}` };
   throw new AgentError(
     'no_space',

@@ -29,6 +29,11 @@ export interface OldSystems {
   /** Deletes it, and notes why. Returns what was done, in a sentence. */
   drop(store: DiskStore, vps: VpsId, why: string): Promise<string>;
   /**
+   * Deletes it to make another system in its room. One whose disk would have to be overwritten first becomes the disk of that
+   * system, with what is on it, and is returned.
+   */
+  reuse(store: DiskStore, vps: VpsId, why: string): Promise<RootDisk | undefined>;
+  /**
    * Why it may not be deleted but by an order, in a sentence: something is begun with the VPS's systems, or it may be the only whole
    * one, since there is no root, nothing on it, or no configuration.
    */
@@ -41,6 +46,13 @@ export function createOldSystems({ guests, records, clock, log, now }: OldSystem
   async function noted(vps: VpsId, disk: RootDisk): Promise<KeptRecord | undefined> {
     const record = await records.old.read(vps);
     return record?.state === 'kept' && record.disk === disk.identity ? record : undefined;
+  }
+
+  async function gone(vps: VpsId, why: string): Promise<string> {
+    await records.old.write(vps, { state: 'gone', at: now().toISOString(), why });
+    const told = `The old system of ${vps.name} was deleted: ${why}.`;
+    log.info({ vps: vps.name }, told);
+    return told;
   }
 
   return {
@@ -73,10 +85,19 @@ export function createOldSystems({ guests, records, clock, log, now }: OldSystem
 
     async drop(store, vps, why) {
       await store.removeRoot(vps, 'old');
-      await records.old.write(vps, { state: 'gone', at: now().toISOString(), why });
-      const told = `The old system of ${vps.name} was deleted: ${why}.`;
-      log.info({ vps: vps.name }, told);
-      return told;
+      return gone(vps, why);
+    },
+
+    async reuse(store, vps, why) {
+      const { old } = await store.roots(vps);
+      if (!old?.is_wiped) await store.removeRoot(vps, 'old');
+      else {
+        await store.renameRoot(vps, 'old', 'new');
+        // Before anything is written there: a power cut would give half a system the name of a whole one.
+        await store.flush(vps);
+      }
+      await gone(vps, why);
+      return (await store.roots(vps)).new;
     },
 
     async spared(store, vps) {

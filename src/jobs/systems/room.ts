@@ -15,12 +15,12 @@ export interface RoomDeps {
 }
 
 /**
- * Deletes old systems, the oldest first, until there is this much room; none where all of them would not give it. Those of
- * VPSes that somebody is at work on stay.
+ * Deletes old systems, the oldest first, until there is this much room, or it is on its way; none where all of them would not give
+ * it. Those of VPSes that somebody is at work on stay.
  */
 export async function makeRoom(deps: RoomDeps, needed_bytes: number, wanted_for: VpsId): Promise<void> {
   const { store, locks, olds, log } = deps;
-  const lacking = async () => needed_bytes - (await store.free_mib()) * MIB;
+  const lacking = async () => needed_bytes - ((await store.free_mib()) + (await store.waiting_mib())) * MIB;
   if ((await lacking()) <= 0) return;
 
   const candidates: { vps: VpsId; age_s: number; size_bytes: number }[] = [];

@@ -30,6 +30,7 @@ export async function openFakeNode(): Promise<DriverNode & { readonly fake: Fake
       `state_dir=${join(fake.root, 'agent')}`,
       `run_dir=${join(fake.root, 'run')}`,
       `provisioning_mount_point=${join(fake.root, 'mnt')}`,
+      'wipe_removed_disks=no',
     ].join('\n'),
   );
   mkdirSync(config.provisioning_mount_point);

@@ -87,9 +87,10 @@ export function describeRemovedDisks(name: string, open: () => Promise<DriverNod
         'dtc-xen-removed.xen93swap.',
       ]);
       expect(before - (await kept.free_mib())).toBe(88);
+      expect(await kept.waiting_mib()).toBe(88);
       await expect(kept.create(vps, { root_mb: before, swap_mb: 4 })).rejects.toMatchObject({
         code: 'no_space',
-        message: expect.stringMatching(/ MB free, and 88 MB more when removed disks are wiped\.$/),
+        message: expect.stringMatching(/ MB free, and 88 MB more when removed disks are overwritten\.$/),
       });
       await wipeAll();
       expect(await removed.list()).toEqual([]);
@@ -152,6 +153,29 @@ export function describeRemovedDisks(name: string, open: () => Promise<DriverNod
       await wipeAll();
       expect(await kept.free_mib()).toBe(before);
       expect(read(await made())).toEqual(CLEAN);
+    });
+
+    it('are overwritten without rests where their room is wanted, and the refusal says when to come back', async () => {
+      const before = await kept.free_mib();
+      const create = () => wiped.create(vps, { root_mb: before - 16, swap_mb: 16 });
+      await made();
+      await wiped.remove(vps);
+      expect(await removed.isWaiting()).toBe(true);
+      told = 0;
+      await expect(create()).rejects.toMatchObject({
+        code: 'no_space',
+        message: expect.stringMatching(
+          / the room is there in .*: 88 MB .* full speed now\. Call again then\.$/,
+        ),
+      });
+      expect(told).toBe(1);
+      // With its rests, the first step alone would take days.
+      const { runner, config } = node;
+      const resting = createLvmRemoved({ runner, config, rest: 1e7, part_bytes: PART_BYTES });
+      for (const { name } of await resting.list()) await resting.wipe(name, never);
+      expect(await resting.list()).toEqual([]);
+      expect([await removed.isWaiting(), await wiped.waiting_mib()]).toEqual([false, 0]);
+      await create();
     });
 
     it('are no names of others: a disk of a VPS is refused', async () => {

@@ -185,6 +185,68 @@ describe('how a reinstall is done', () => {
   });
 });
 
+describe('where removed disks are overwritten before their room is given to others', () => {
+  const MIB = 1024 * 1024;
+  const withRoom = (free_bytes: number, waiting_bytes: number) =>
+    site.systems({ free_bytes: () => free_bytes, waiting_bytes: () => waiting_bytes });
+
+  it.each(['auto', 'swap'])(
+    'a reinstall with reinstall_mode=%s waits for room that is on its way',
+    async (mode) => {
+      site.clean();
+      site = makeSystemsSite(`reinstall_mode=${mode}`);
+      site.put(vps, 'x'.repeat(8 * MIB));
+      await site.configure(vps, '# old config');
+      await expect(withRoom(3 * MIB, 6 * MIB).choose(vps, 'vbd')).rejects.toMatchObject({
+        code: 'no_space',
+        message:
+          'xen01 cannot be reinstalled yet: A second root disk of 8 MB has no room: 3 MB are free. The room is there in 5 s: 6 MB of removed disks are overwritten at full speed now. Call again then. Nothing was touched.',
+      });
+      const never = withRoom(3 * MIB, 4 * MIB).choose(vps, 'vbd');
+      if (mode === 'auto') expect(await never).toMatchObject({ mode: 'in-place' });
+      else await expect(never).rejects.toMatchObject({ code: 'no_space' });
+    },
+  );
+
+  it('an old system that has to go first gives its disk to the new one, which is the same customer’s', async () => {
+    await reinstalled();
+    const choice = await withRoom(0, 0).choose(vps, 'vbd');
+    expect(choice).toMatchObject({ mode: 'swap', old_goes_first: true });
+    const disk = await withRoom(0, 0).begin(vps, 'vbd', choice);
+    expect(disk.path).toMatch(/\/xen01\.new\.img$/);
+    expect(site.look(vps).roots).toEqual({ 'xen01.img': 'new root', 'xen01.new.img': 'old root' });
+    await expect(site.systems().rollback(vps)).rejects.toThrow(
+      /deleted on .*: another reinstall needed its room/,
+    );
+    await site.keeper().recover();
+    expect(site.look(vps).roots).toEqual({ 'xen01.img': 'new root' });
+  });
+
+  it('an old system of another size does not', async () => {
+    await reinstalled();
+    site.put(vps, 'x'.repeat(8 * MIB), '.old');
+    expect(await withRoom(0, 0).choose(vps, 'vbd')).toMatchObject({ mode: 'in-place' });
+    expect(await withRoom(8 * MIB, 0).choose(vps, 'vbd')).toMatchObject({ old_goes_first: false });
+  });
+
+  it('old systems make room for others only as far as more than what waits is wanted', async () => {
+    await reinstalled(vpsOf('11'));
+    const size = statSync(join(site.folder, 'mnt/xen11.old.img')).size;
+    await withRoom(size, 2 * size).makeRoom('vbd', 3 * size, vps);
+    expect(oldThere(vpsOf('11'))).toBe(true);
+    let waiting_bytes = size;
+    const systems = site.systems({
+      free_bytes: () => 0,
+      waiting_bytes: () => waiting_bytes,
+      onCall: (name) => {
+        if (name === 'removeRoot') waiting_bytes += size;
+      },
+    });
+    await systems.makeRoom('vbd', 2 * size, vps);
+    expect(oldThere(vpsOf('11'))).toBe(false);
+  });
+});
+
 describe('an approved system', () => {
   const guest = { name: 'xen01', domid: 3, memory_mib: 512, vcpus: 1, state: '-b----', cpu_seconds: 1 };
 

@@ -103,6 +103,8 @@ export function makeSystemsSite(settings = '') {
       death?: DeathOrder;
       now?: () => Date;
       free_bytes?: () => number;
+      /** Removed disks wait for being overwritten, as volumes do: so much of them. */
+      waiting_bytes?: () => number;
       /** Told of every call of a driver. */
       onCall?: (name: string) => void;
     } = {},
@@ -126,9 +128,23 @@ export function makeSystemsSite(settings = '') {
           };
         },
       });
-    const { free_bytes } = options;
+    const { free_bytes, waiting_bytes } = options;
     const files: DiskStore = createDiskFiles({ runner, config });
-    const vbd = free_bytes ? { ...files, free_mib: async () => free_bytes() / 2 ** 20 } : files;
+    const wiped: Partial<DiskStore> = waiting_bytes
+      ? {
+          waiting_mib: async () => waiting_bytes() / 2 ** 20,
+          hurry: async (bytes) => `in ${bytes / 2 ** 20} s`,
+          roots: async (vps) =>
+            Object.fromEntries(
+              Object.entries(await files.roots(vps)).map(([role, disk]) => [
+                role,
+                { ...disk, is_wiped: true },
+              ]),
+            ),
+        }
+      : {};
+    const room = free_bytes && { free_mib: async () => free_bytes() / 2 ** 20 };
+    const vbd: DiskStore = { ...files, ...room, ...wiped };
     const made = createSystems({
       config,
       hypervisor: mortal(hypervisor),

@@ -145,6 +145,16 @@ export const MUTANTS: readonly Mutant[] = [
     'if (!current) return',
     'if (!current) return vps.name ? undefined :',
   ]),
+  mutant('an old system is built over before its new name is on the disk', [
+    OLD,
+    '// Before anything is written there: a power cut would give half a system the name of a whole one.\n        await store.flush(vps);',
+    '',
+  ]),
+  mutant('a removed volume is overwritten under the name that it had', [
+    'drivers/lvm-removed.ts',
+    'name}`;\n      const part',
+    "name.split('.').at(1)}`;\n      const part",
+  ]),
   mutant(
     'a disk with nothing on it counts as a system',
     [OLD, 'if (!(await store.hasContent(current)))', 'if (!current.path)'],

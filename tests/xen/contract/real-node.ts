@@ -30,7 +30,7 @@ export async function openRealThinNode(): Promise<DriverNode> {
 
 /** Opens the machine that this runs on as a {@link DriverNode}. */
 export async function openRealNode(): Promise<DriverNode> {
-  const config = parseConfig('');
+  const config = parseConfig('wipe_removed_disks=no');
   const runner = createRunner({ path: config.program_path });
   const ask = async (program: string, ...args: string[]) =>
     (await runner.run({ label: program, program, args, timeout_ms: 20_000 })).stdout.trim();
