@@ -20,12 +20,13 @@ const STOP_GRACE_MS = 1_000;
 /** Its unit, where systemd runs it: its messages are in the journal. */
 export const REFRESH_UNIT = 'dtc-xen-base-refresh';
 
-function command(agent: readonly string[], unit: boolean, program_path: string): string[] {
+function command(agent: readonly string[], by_systemd: boolean, program_path: string): string[] {
   const refresh = [...agent, 'base', 'refresh', 'stale'];
-  if (!unit) return ['nice', '-n', '19', 'ionice', '-c', '3', '--', ...refresh];
+  if (!by_systemd) return ['nice', '-n', '19', 'ionice', '-c', '3', '--', ...refresh];
   const options = ['--wait', '--property=Nice=19', '--property=IOSchedulingClass=idle'];
   const description = 'Nightly refresh of the base systems';
-  return inTransientUnit({ name: REFRESH_UNIT, description, program_path, options }, refresh);
+  const unit = { kind: 'base refresh', name: REFRESH_UNIT, description, program_path, options } as const;
+  return inTransientUnit(unit, refresh);
 }
 
 /** Makes a {@link NightlyRefresh}. `agent` is the program with its arguments, as far as the command. */

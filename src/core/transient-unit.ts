@@ -1,10 +1,13 @@
 import { readFile } from 'node:fs/promises';
+import { deniedTo, type UnitKind } from './unit-denials.ts';
 
 /** How work that outlives the daemon is started: the configuration's key; `auto` is systemd where it is process 1. */
 export type JobRunner = 'auto' | 'systemd' | 'detached';
 
 /** A service that systemd makes for one command (systemd-run(1)). */
 export interface TransientUnit {
+  /** What it is for, and so what systemd denies it. */
+  readonly kind: UnitKind;
   readonly name: string;
   readonly description: string;
   /** Colon-separated folders; a transient unit does not inherit ours. */
@@ -27,7 +30,8 @@ export function inTransientUnit(unit: TransientUnit, command: readonly string[])
   return [
     ...['systemd-run', '--quiet', '--collect', '--no-ask-password', `--unit=${unit.name}`],
     ...[`--description=${unit.description}`, '--slice=dtc-xen-jobs.slice', '--service-type=exec'],
-    ...['--property=KillMode=control-group', '--property=TimeoutStopSec=30', ...unit.options],
+    ...['--property=KillMode=control-group', '--property=TimeoutStopSec=30'],
+    ...[...deniedTo(unit.kind), ...unit.options],
     ...[`--setenv=PATH=${unit.program_path}`, '--setenv=LC_ALL=C', '--setenv=HOME=/root', '--'],
     ...command,
   ];

@@ -5,7 +5,6 @@ import type { Companion, CompanionCommand, Runner } from '../core/runner.ts';
 import { bySystemd, inTransientUnit, type JobRunner } from '../core/transient-unit.ts';
 import type { JobFolder } from './folder.ts';
 import { JOB_MARK } from './leftovers.ts';
-import { deniedTo } from './unit.ts';
 
 /** How a job's process is started. */
 export interface LaunchOptions {
@@ -45,6 +44,7 @@ function asTransientUnit(
 ): string[] {
   const output = `append:${folder.process_log_path}`;
   const unit = {
+    kind,
     name: `dtc-xen-job-${folder.id}`,
     description: `${folder.vps.name}: job ${folder.id}`,
     program_path,
@@ -52,7 +52,6 @@ function asTransientUnit(
       `--property=StandardOutput=${output}`,
       `--property=StandardError=${output}`,
       `--setenv=${JOB_MARK}=${folder.id}`,
-      ...deniedTo(kind),
     ],
   };
   return inTransientUnit(unit, command);

@@ -151,6 +151,9 @@ describe('the nightly refresh', () => {
     expect(words).toEqual(
       expect.arrayContaining(['--wait', '--unit=dtc-xen-base-refresh', '--slice=dtc-xen-jobs.slice']),
     );
+    expect(words).toEqual(
+      expect.arrayContaining(['NoNewPrivileges=yes', 'TasksMax=1024'].map((word) => `--property=${word}`)),
+    );
     const command = words.slice(words.indexOf('--') + 1);
     expect(command).toEqual(['/usr/sbin/dtc-xen-agent', 'base', 'refresh', 'stale']);
   });

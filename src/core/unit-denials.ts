@@ -1,10 +1,13 @@
-import type { JobKind } from '../core/ports.ts';
+import type { JobKind } from './ports.ts';
 
-/** Of what root may do, what nothing of a job needs (capabilities(7)); the daemon's unit has the same list. */
+/** What a unit of the agent's is for. */
+export type UnitKind = JobKind | 'base refresh';
+
+/** Of what root may do, what nothing of a job or a refresh needs (capabilities(7)); the daemon's unit has the same list. */
 const CAPABILITIES =
   '~CAP_AUDIT_CONTROL CAP_AUDIT_READ CAP_BLOCK_SUSPEND CAP_BPF CAP_CHECKPOINT_RESTORE CAP_IPC_OWNER CAP_LEASE CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_PERFMON CAP_SYS_BOOT CAP_SYS_PACCT CAP_SYS_TIME CAP_SYS_TTY_CONFIG CAP_SYSLOG CAP_WAKE_ALARM';
 
-/** Every job: where its memory is at an end all of it ends, and what runs in it cannot touch the node's clock, swap or kernel log. */
+/** Every unit: where its memory is at an end all of it ends, and what runs in it cannot touch the node's clock, swap or kernel log. */
 const EVERY = [
   'OOMPolicy=kill',
   'LimitCORE=0',
@@ -19,8 +22,10 @@ const EVERY = [
 ];
 
 /** Programs of whatever distribution and template run in an installation: it has the network, and more kinds of processes. */
-const OF_KIND: Readonly<Record<JobKind, readonly string[]>> = {
-  reinstall: ['TasksMax=1024', 'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET'],
+const INSTALLS = ['TasksMax=1024', 'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET'];
+const OF_KIND: Readonly<Record<UnitKind, readonly string[]>> = {
+  reinstall: INSTALLS,
+  'base refresh': INSTALLS,
   fsck: [
     'TasksMax=128',
     'IPAddressDeny=any',
@@ -34,6 +39,6 @@ const OF_KIND: Readonly<Record<JobKind, readonly string[]>> = {
   ],
 };
 
-/** What systemd denies the unit of a job (systemd.exec(5)), as options of systemd-run(1); docs/security.md says what it is not denied, and why. */
-export const deniedTo = (kind: JobKind): string[] =>
+/** What systemd denies a unit (systemd.exec(5)), as options of systemd-run(1); docs/security.md says what it is not denied, and why. */
+export const deniedTo = (kind: UnitKind): string[] =>
   [...EVERY, ...OF_KIND[kind]].map((property) => `--property=${property}`);
