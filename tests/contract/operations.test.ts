@@ -353,7 +353,7 @@ const CASES: Record<string, Case> = {
       [0, expect.stringMatching(/^\d+$/)],
       [0, expect.stringMatching(/^\d+$/)],
     ],
-    modern: () => ({ disk_mb: expect.any(Number), memory_mb: expect.any(Number) }),
+    modern: () => ({ disk_mb: expect.any(Number), memory_mb: expect.any(Number), waiting_mb: 0 }),
   },
 };
 

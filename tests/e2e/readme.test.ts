@@ -134,6 +134,7 @@ describe('README', () => {
     expect(JSON.parse(out['by-hand'] ?? '')).toEqual({
       disk_mb: expect.any(Number),
       memory_mb: expect.any(Number),
+      waiting_mb: 0,
     });
   });
 

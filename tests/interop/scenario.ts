@@ -87,7 +87,7 @@ export const ADMIN_STEPS: readonly Step[] = [
         [new Whole(0), `${free_disk_mb}`],
         [new Whole(0), /^[0-9]+$/],
       ],
-      modern: { disk_mb: new Whole(free_disk_mb), memory_mb: new Whole() },
+      modern: { disk_mb: new Whole(free_disk_mb), memory_mb: new Whole(), waiting_mb: new Whole(0) },
     }),
   },
   {
