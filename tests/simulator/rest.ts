@@ -82,6 +82,15 @@ async function restoreSaved(player: Player): Promise<void> {
 const killed = (vps: string) =>
   machine.watch.orders.some((order) => order.what === 'kill' && order.vps === vps && !order.refused);
 
+function isRecordDamaged(vps: string): boolean {
+  try {
+    JSON.parse(machine.mounts.read(`${AT.state}/states/${vps}/names.json`) ?? '{}');
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /** Everything that may only go by an order is still there. */
 function lookForAll(player: Player, when: string): void {
   const { watch } = machine;
@@ -103,7 +112,9 @@ function lookForAll(player: Player, when: string): void {
     }
   }
   for (const vps of VPSES) {
-    const is_known = killed(vps) || player.moved_images || watch.removed_by_hand.has(vps);
+    // Where the note of an exchange is damaged, the agent names the disks and asks which is the right one.
+    const is_known =
+      killed(vps) || player.moved_images || watch.removed_by_hand.has(vps) || isRecordDamaged(vps);
     if (is_known || roots.some(({ name }) => name === vps)) continue;
     const there = roots.filter(({ disk }) => disk.vps === vps).map(({ name }) => name);
     watch.report(
