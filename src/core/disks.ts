@@ -115,6 +115,11 @@ export interface DiskStore {
   createNew(vps: VpsId, base?: BaseVolume): Promise<Disk>;
   /** Gives a root disk another role that none has. Before `flush`, a power cut may take that back. */
   renameRoot(vps: VpsId, from: RootRole, to: RootRole): Promise<void>;
+  /**
+   * Makes the old root disk that of a system to be made, with what is on it, and has that on the node's own disks: from then on it
+   * may be written to. Error: `disks_in_use` where something has it open, or hangs on it.
+   */
+  reuseOld(vps: VpsId): Promise<void>;
   /** Has the names of the VPS's root disks on the node's own disks. */
   flush(vps: VpsId): Promise<void>;
   /** Deletes a root disk; gone already is fine. */

@@ -328,6 +328,13 @@ export function createDiskFiles({
       await rename(join(folder, image(vps, from)), join(folder, image(vps, to)));
     },
 
+    async reuseOld(vps) {
+      const old = image(vps, 'old');
+      await requireRemovable(old);
+      await this.renameRoot(vps, 'old', 'new');
+      await syncFolder(folder);
+    },
+
     flush: () => syncFolder(folder),
 
     async removeRoot(vps, role) {

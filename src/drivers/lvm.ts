@@ -174,6 +174,15 @@ export function createLvm(options: LvmOptions): DiskStore {
       await lvm.rename(await lvm.groupName(), rootName(vps, from), rootName(vps, to));
     },
 
+    async reuseOld(vps) {
+      const group = await lvm.groupName();
+      const [old, fresh] = [rootName(vps, 'old'), rootName(vps, 'new')];
+      lvm.requireRemovable(group, await lvm.atRest(group, [old]), old);
+      await lvm.rename(group, old, fresh);
+      // A power cut would give half a system the name of a whole one.
+      await lvm.flush(group, [fresh]);
+    },
+
     async flush(vps) {
       const group = await lvm.groupName();
       await lvm.flush(

@@ -90,12 +90,8 @@ export function createOldSystems({ guests, records, clock, log, now }: OldSystem
 
     async reuse(store, vps, why) {
       const { old } = await store.roots(vps);
-      if (!old?.is_wiped) await store.removeRoot(vps, 'old');
-      else {
-        await store.renameRoot(vps, 'old', 'new');
-        // Before anything is written there: a power cut would give half a system the name of a whole one.
-        await store.flush(vps);
-      }
+      if (old?.is_wiped) await store.reuseOld(vps);
+      else await store.removeRoot(vps, 'old');
       await gone(vps, why);
       return (await store.roots(vps)).new;
     },

@@ -143,6 +143,31 @@ export function describeDiskStore(
         expect(await disks.roots(vps)).toEqual({});
       });
 
+      it('serve a new system where the old one was, and not while something has that open', async () => {
+        await disks.create(vps, sizes);
+        const { path } = await disks.createNew(vps);
+        writeFileSync(path, 'the old one', { flag: 'r+' });
+        await disks.renameRoot(vps, 'new', 'old');
+        const { old } = await disks.roots(vps);
+        const losetup = (...args: string[]) =>
+          node.runner.check({ label: 'losetup', program: 'losetup', args, timeout_ms: 30_000 });
+        const loop = (await losetup('--find', '--show', '--', old?.path ?? '')).stdout.trim();
+        try {
+          await expect(disks.reuseOld(vps)).rejects.toMatchObject({ code: 'disks_in_use' });
+        } finally {
+          await losetup('--detach', loop);
+        }
+        expect((await disks.roots(vps)).old?.identity).toBe(old?.identity);
+        await disks.reuseOld(vps);
+        const { current, new: fresh, ...others } = await disks.roots(vps);
+        expect([current === undefined, fresh?.identity, others]).toEqual([false, old?.identity, {}]);
+        expect(
+          readFileSync(fresh?.path ?? '')
+            .subarray(0, 11)
+            .toString(),
+        ).toBe('the old one');
+      });
+
       it('are blank or not', async () => {
         await disks.create(vps, sizes);
         const { root } = await disks.find(vps);

@@ -146,8 +146,8 @@ export const MUTANTS: readonly Mutant[] = [
     'if (!current) return vps.name ? undefined :',
   ]),
   mutant('an old system is built over before its new name is on the disk', [
-    OLD,
-    '// Before anything is written there: a power cut would give half a system the name of a whole one.\n        await store.flush(vps);',
+    'drivers/lvm.ts',
+    'await lvm.flush(group, [fresh]);',
     '',
   ]),
   mutant('a removed volume is overwritten under the name that it had', [
