@@ -17,7 +17,14 @@ function sources(files: Record<string, string>): void {
   }
 }
 
-const ask = (...more: string[]) => call('lib/apt-mirror', ['--apt-dir', apt_dir, ...more]);
+const ask = (...more: string[]) =>
+  call('lib/apt-mirror', ['--apt-dir', apt_dir, '--lists', join(apt_dir, 'lists'), ...more]);
+
+const DEBIAN =
+  'Types: deb\nURIs: http://mirror.test/debian\nSuites: trixie trixie-updates\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.pgp\n';
+/** What apt keeps of an archive that it has asked. */
+const release = (origin: string) =>
+  `-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nOrigin: ${origin}\nCodename: trixie\n`;
 
 describe('apt-mirror', () => {
   it.each([
@@ -25,7 +32,7 @@ describe('apt-mirror', () => {
     [
       'options and comments',
       'sources.list',
-      '# deb http://old.test/debian x main\ndeb [arch=amd64 signed-by=/k.gpg]  http://mirror.test/debian\ttrixie   main # near\n',
+      '# deb http://old.test/debian x main\ndeb [arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]  http://mirror.test/debian\ttrixie   main # near\n',
     ],
     [
       'sources before binaries',
@@ -55,6 +62,57 @@ describe('apt-mirror', () => {
   ])('finds the mirror: %s', (_, name, text) => {
     sources({ [name]: text });
     expect(ask()).toEqual({ exit_code: 0, stdout: 'http://mirror.test/debian\n', stderr: '' });
+  });
+
+  it.each([
+    [
+      'Zabbix, by a keyring of its own',
+      'zabbix.list',
+      'deb [signed-by=/usr/share/keyrings/zabbix.gpg] https://repo.test/zabbix/7.0/debian trixie main\n',
+    ],
+    [
+      'MariaDB, deb822',
+      'a-mariadb.sources',
+      'Types: deb\nURIs: https://repo.test/mariadb/debian\nSuites: trixie\nComponents: main\nSigned-By: /etc/apt/keyrings/mariadb.pgp\n',
+    ],
+    [
+      'a key in the source itself',
+      'a-third.sources',
+      'Types: deb\nURIs: https://repo.test/debian\nSuites: trixie\nComponents: main\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mDMEZ\n -----END PGP PUBLIC KEY BLOCK-----\n',
+    ],
+    ['a key that apt trusts for everything', 'apps.list', 'deb http://repo.test/debian trixie main\n'],
+  ])('does not take the archive of somebody else for Debian: %s', (_, name, text) => {
+    sources({ [`sources.list.d/${name}`]: text, 'sources.list.d/debian.sources': DEBIAN });
+    expect(ask()).toEqual({ exit_code: 0, stdout: 'http://mirror.test/debian\n', stderr: '' });
+  });
+
+  it('goes by what the archives say of themselves where nothing else tells', () => {
+    sources({
+      'sources.list':
+        'deb http://repo.test/debian trixie main\ndeb http://mirror.test/mirrors/os trixie main\ndeb http://third.test/debian trixie main\n',
+      'lists/repo.test_debian_dists_trixie_InRelease': release('Zabbix'),
+      'lists/mirror.test_mirrors_os_dists_trixie_InRelease': release('Debian'),
+    });
+    expect(ask().stdout).toBe('http://mirror.test/mirrors/os\n');
+  });
+
+  it('names none where all are known to be somebody else’s', () => {
+    sources({
+      'sources.list':
+        'deb [signed-by=/k.gpg] http://repo.test/debian trixie main\ndeb http://other.test/debian trixie main\n',
+      'lists/other.test_debian_dists_trixie_InRelease': release('Proxmox'),
+    });
+    const { exit_code, stderr } = ask();
+    expect(exit_code).toBe(1);
+    expect(stderr).toContain('set debian_repo in dtc-xen.conf');
+  });
+
+  it('takes a mirror with a keyring of the admin’s own where it says that it is Debian', () => {
+    sources({
+      'sources.list': 'deb [signed-by=/etc/apt/keyrings/own.gpg] http://mirror.test/debian trixie main\n',
+      'lists/mirror.test_debian_dists_trixie_InRelease': release('Debian'),
+    });
+    expect(ask().stdout).toBe('http://mirror.test/debian\n');
   });
 
   it('tells security updates from the release', () => {
