@@ -25,12 +25,16 @@ export const vpsname = () =>
     })
     .meta(meta('xsd:string', 'The VPS: xen01 or 01.'));
 
-/** A whole number from `min` to `max`, written in decimal digits alone: no sign, unit, exponent or space. */
+/** A number as xsd:int is written (XML Schema Part 2, "integer"): a sign may stand before it, XML's white space around it. */
+const INTEGER = /^[ \t\r\n]*([+-]?[0-9]{1,15})[ \t\r\n]*$/;
+const integerOf = (text: string) => Number(INTEGER.exec(text)?.[1] ?? Number.NaN);
+
+/** A whole number from `min` to `max`, in decimal digits: no unit, no exponent. */
 export const wholeNumber = (doc: string, min: number, max: number) =>
   z
     .string()
     .transform((text, ctx) => {
-      const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN;
+      const value = integerOf(text);
       if (value >= min && value <= max) return value;
       ctx.addIssue({ code: 'custom', message: `must be a whole number from ${min} to ${max}, in digits` });
       return z.NEVER;
@@ -42,7 +46,8 @@ export const count = (doc: string) =>
   z
     .string()
     .transform((text, ctx) => {
-      if (/^-?[0-9]{1,9}$/.test(text)) return Math.max(0, Number(text));
+      const value = integerOf(text);
+      if (Math.abs(value) < 1e9) return Math.max(0, value);
       ctx.addIssue({ code: 'custom', message: 'must be a whole number (0 or less: all)' });
       return z.NEVER;
     })

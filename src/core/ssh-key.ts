@@ -43,10 +43,13 @@ function bitsOf(number: Buffer): number {
   return (number.length - first) * 8 - Math.clz32(number[first] ?? 0) + 24;
 }
 
-function withoutSpacesAround(text: string): string {
+/** What editors and panels leave around a key: blanks, blank lines, no-break spaces, a byte order mark. */
+const AROUND = new Set([' ', '\t', '\r', '\n', '\u00a0', '\ufeff']);
+
+function withoutWhatIsAround(text: string): string {
   let [start, end] = [0, text.length];
-  while (text[start] === ' ') start += 1;
-  while (end > start && text[end - 1] === ' ') end -= 1;
+  while (AROUND.has(text[start] ?? '')) start += 1;
+  while (end > start && AROUND.has(text[end - 1] ?? '')) end -= 1;
   return text.slice(start, end);
 }
 
@@ -58,7 +61,7 @@ function withoutSpacesAround(text: string): string {
  * @throws AgentError invalid_value
  */
 export function parseSshKey(text: string): string {
-  const line = withoutSpacesAround(text.replace(/\r?\n$/, ''));
+  const line = withoutWhatIsAround(text);
   if (/[\r\n\0\u0085\u2028\u2029]/.test(line)) throw refuse('has more than one line');
   const [type = '', encoded = '', ...comment] = line.split(/[ \t]+/);
   if (!TYPES.includes(type)) {

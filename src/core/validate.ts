@@ -4,7 +4,7 @@ import { AgentError } from './errors.ts';
 import type { Operation } from './operation.ts';
 
 /**
- * Checks bound parameters against an operation's declaration. Nil stands for an optional parameter left out.
+ * Checks bound parameters against an operation's declaration. Nil, and an empty element, stand for an optional parameter left out.
  *
  * @throws AgentError wrong_type, invalid_value: the parameter's name and what it must be, never its value
  */
@@ -15,7 +15,7 @@ export function validateInput(
   const texts: Record<string, ParamValue> = {};
   for (const [name, value] of Object.entries(bound)) {
     const field = operation.input.shape[name] as z.ZodType | undefined;
-    if (value === null && field?.safeParse(undefined).success) continue;
+    if ((value === null || value === '') && field?.safeParse(undefined).success) continue;
     if (typeof value !== 'string' && field?.meta()?.['anyValue'] !== true) {
       const what = value === null ? 'nil' : Array.isArray(value) ? 'a list' : 'a structure';
       throw new AgentError(

@@ -47,7 +47,8 @@ describe('bindParams', () => {
 
   it('lets optional parameters be left out', () => {
     expect(bindParams(kill, params({ vpsname: '01' }))).toEqual({ vpsname: '01' });
-    expect(validateInput(kill, { vpsname: '01', imagetype: null })).toMatchObject({ imagetype: 'lvm' });
+    for (const empty of [null, ''])
+      expect(validateInput(kill, { vpsname: '01', imagetype: empty })).toMatchObject({ imagetype: 'lvm' });
   });
 
   it('hands everything to an operation that takes anything', () => {
@@ -105,6 +106,14 @@ describe('bindParams', () => {
 });
 
 describe('validateInput', () => {
+  // XML Schema Part 2, "integer": a sign may stand before it, and what XML calls white space around it.
+  it.each(['5', ' 5', '5 ', '+5', '\n\t5\r\n', '005'])(
+    'takes the size %j, as xsd:int is written',
+    (hddsize) => {
+      expect(validateInput(setupDisks, { ...DISKS, hddsize })).toMatchObject({ hddsize: 5 });
+    },
+  );
+
   it.each([
     '0',
     '-1',
@@ -112,10 +121,11 @@ describe('validateInput', () => {
     '10G',
     '512MB',
     '5.5',
-    ' 5',
-    '5 ',
+    '+',
+    '+ 5',
+    '5 5',
+    '\u00a05',
     '',
-    '+5',
     '0x10',
     '٥',
     '99999999999999999999',
