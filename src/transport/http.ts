@@ -159,6 +159,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     const built = fastify({
       https: {
         ...context,
+        // Some clients offer HTTP/1.0 alone, and end the handshake where nothing of theirs is taken (RFC 7301).
+        ALPNProtocols: ['http/1.1', 'http/1.0'],
         handshakeTimeout: limits.header_ms,
         headersTimeout: limits.header_ms,
         connectionsCheckingInterval: Math.min(1_000, limits.header_ms / 2),

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ADMIN, ask, basic, ENVELOPE, rawConnection, soap, startServer } from './server-fixture.ts';
 
@@ -29,6 +31,21 @@ describe('the routes', () => {
     const answer = await ask(server.port, { headers, body: ENVELOPE });
     expect([answer.status, answer.body]).toEqual([200, expect.stringContaining('dtc-xen 127.0.0.1')]);
   });
+
+  // curl 7.88 of Debian 12, and PHP libraries that are made with it.
+  test.each(['--http1.0', '--http1.1', '--no-alpn', '--http2'])(
+    'curl %s, whose handshake offers that, is answered',
+    async (option) => {
+      const address = `https://127.0.0.1:${server.port}/soap`;
+      const curl = spawn('curl', ['-sSk', '-m', '20', option, '-K', '-', '--data-binary', ENVELOPE, address]);
+      curl.stdin.end(
+        `user = "dtc-xen:secret"\nheader = "Content-Type: text/xml"\nwrite-out = " %{http_code} %{http_version}"\n`,
+      );
+      const [out, err] = await Promise.all([text(curl.stdout), text(curl.stderr)]);
+      expect(err).toBe('');
+      expect(out).toMatch(/dtc-xen 127\.0\.0\.1.* 200 1\.1$/s);
+    },
+  );
 
   test('the charset is the one that the Content-Type declares', async () => {
     const body = Buffer.from(
