@@ -37,6 +37,20 @@ export interface NetDefaults {
   readonly BROADCAST: string;
 }
 
+/** Where a network has only two addresses or one, none is left for broadcasts (RFC 3021): what stands for none in a {@link Nic}. */
+const NO_BROADCAST = '0.0.0.0';
+const SMALL_PREFIX = 31;
+
+/** What an address is in a network besides a host's; undefined where it is a host's, or in another network. */
+function roleOf(address: string, { ip, netmask, broadcast }: Nic): string | undefined {
+  if (broadcast === NO_BROADCAST) return undefined;
+  const mask = ipv4ToNumber(netmask);
+  const network = (ipv4ToNumber(ip) & mask) >>> 0;
+  if (address === numberToIpv4(network)) return 'the address';
+  const last = numberToIpv4((network | ~mask) >>> 0);
+  return address === broadcast || address === last ? 'the broadcast address' : undefined;
+}
+
 function parseNic(entry: string, defaults: NetDefaults): Nic {
   const parts = entry.split(',');
   const [ip = '', given_netmask = '', given_broadcast = ''] = parts;
@@ -54,7 +68,23 @@ function parseNic(entry: string, defaults: NetDefaults): Nic {
   const computed = numberToIpv4((ipv4ToNumber(ip) | ~ipv4ToNumber(netmask)) >>> 0);
   const broadcast = given_broadcast || defaults.BROADCAST || computed;
   if (!isIPv4(broadcast)) throw invalid(`nics: the broadcast address of ${ip} is not an IPv4 address.`);
-  return { ip, netmask, broadcast };
+  const nic = { ip, netmask, broadcast: prefix >= SMALL_PREFIX ? NO_BROADCAST : broadcast };
+  const role = roleOf(ip, nic);
+  if (role !== undefined) throw invalid(`nics: ${ip} is ${role} of its network (${netmask}), and no host's.`);
+  return nic;
+}
+
+/**
+ * Refuses a gateway that cannot be one for these addresses.
+ *
+ * @throws AgentError invalid_value
+ */
+export function requireReachable(nics: readonly Nic[], gateway: string): void {
+  for (const nic of nics) {
+    if (nic.ip === gateway) throw invalid(`gateway: ${gateway} is the VPS's own address.`);
+    const role = roleOf(gateway, nic);
+    if (role !== undefined) throw invalid(`gateway: ${gateway} is ${role} of the network of ${nic.ip}.`);
+  }
 }
 
 /**

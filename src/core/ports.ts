@@ -39,6 +39,7 @@ export interface Hypervisor {
 export interface Nic {
   readonly ip: string;
   readonly netmask: string;
+  /** 0.0.0.0: the network has none (/31 and /32, RFC 3021). */
   readonly broadcast: string;
 }
 

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { out, password, text, vpsname, wholeNumber, word } from '../core/fields.ts';
-import { parseAddressList, parseDns, parseGateway, parseNics } from '../core/net.ts';
+import { parseAddressList, parseDns, parseGateway, parseNics, requireReachable } from '../core/net.ts';
 import { defineOperation } from '../core/operation.ts';
 import { requireOwnShare } from '../core/own-share.ts';
 import { validateInput } from '../core/validate.ts';
@@ -73,6 +73,7 @@ export default defineOperation({
       gateway: parseGateway(gateway, config.GATEWAY),
       dns: parseDns(dns, config.DNS),
     };
+    requireReachable(request.nics, request.gateway);
     await requireOwnShare(ctx, vps, { memory_mb: ramsize, addresses: request.nics.map(({ ip }) => ip) });
     await requireStopped(hypervisor, vps, 'cannot be reinstalled');
     const disks = await requireDisks(ctx.disks, vps, imagetype);

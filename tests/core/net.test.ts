@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { netmaskPrefix, parseAddressList, parseDns, parseGateway, parseNics } from '../../src/core/net.ts';
+import {
+  netmaskPrefix,
+  parseAddressList,
+  parseDns,
+  parseGateway,
+  parseNics,
+  requireReachable,
+} from '../../src/core/net.ts';
 
 const DEFAULTS = { NETMASK: '255.255.255.0', BROADCAST: '' };
 const NONE = { NETMASK: '', BROADCAST: '' };
@@ -50,6 +57,47 @@ describe('parseNics', () => {
     Array.from({ length: 33 }, (_, i) => `10.0.0.${i + 1}`).join('+'),
   ])('refuses %j', (text) => {
     expect(() => parseNics(text, DEFAULTS)).toThrow(expect.objectContaining({ code: 'invalid_value' }));
+  });
+});
+
+describe('an address that leaves a guest without network', () => {
+  it.each([
+    [
+      '/31, the broadcast that a panel computes is the gateway',
+      '192.0.2.0,255.255.255.254,192.0.2.1',
+      '192.0.2.1',
+    ],
+    ['/31, without one', '192.0.2.1,255.255.255.254', '192.0.2.0'],
+    ['/32, the broadcast is the address', '192.0.2.5,255.255.255.255,192.0.2.5', '198.51.100.1'],
+    ['/32, the broadcast is the gateway', '192.0.2.5,255.255.255.255,198.51.100.1', '198.51.100.1'],
+  ])('has no broadcast address where the network has none (RFC 3021): %s', (_, text, gateway) => {
+    const [nic, ...none] = parseNics(text, DEFAULTS);
+    expect([nic?.broadcast, none]).toEqual(['0.0.0.0', []]);
+    requireReachable(nic ? [nic] : [], gateway);
+  });
+
+  it.each([
+    ['192.0.2.0', /192\.0\.2\.0 is the address of its network/],
+    ['192.0.2.255', /192\.0\.2\.255 is the broadcast address of its network/],
+    ['192.0.2.7,255.255.255.0,192.0.2.7', /192\.0\.2\.7 is the broadcast address of its network/],
+    ['192.0.2.9,255.255.255.248,192.0.2.15+192.0.2.8,255.255.255.248', /192\.0\.2\.8 is the address/],
+  ])('is refused: %s', (text, told) => {
+    expect(() => parseNics(text, DEFAULTS)).toThrow(told);
+  });
+
+  it.each([
+    ['192.0.2.5', '192.0.2.5', /gateway: 192\.0\.2\.5 is the VPS's own address/],
+    ['192.0.2.5+192.0.2.6', '192.0.2.6', /own address/],
+    ['192.0.2.5', '192.0.2.0', /gateway: 192\.0\.2\.0 is the address of the network of 192\.0\.2\.5/],
+    ['192.0.2.5', '192.0.2.255', /gateway: 192\.0\.2\.255 is the broadcast address of the network of 192/],
+    ['192.0.2.5,255.255.255.0,192.0.2.1', '192.0.2.1', /is the broadcast address/],
+  ])('%s with the gateway %s is refused', (text, gateway, told) => {
+    expect(() => requireReachable(parseNics(text, DEFAULTS), gateway)).toThrow(told);
+  });
+
+  it('a gateway in another network is nobody’s business here', () => {
+    requireReachable(parseNics('192.0.2.5,255.255.255.128', DEFAULTS), '192.0.2.255');
+    requireReachable(parseNics('192.0.2.5', DEFAULTS), '198.51.100.0');
   });
 });
 
