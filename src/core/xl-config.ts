@@ -9,7 +9,10 @@ export interface Piece {
   readonly bare?: true;
 }
 
-/** `NAME = "text"`, `NAME = 512` or `NAME = [ "text", ... ]`; strings without their quotes. */
+/**
+ * `NAME = "text"`, `NAME = 512` or `NAME = [ "text", ... ]`; strings without their quotes, escapes as they stand there. What lists in
+ * a list hold (`vnuma`) is left out: nothing that the agent reads is written so.
+ */
 export interface Setting {
   readonly name: string;
   readonly values: readonly Piece[];
@@ -21,7 +24,7 @@ interface Token extends Piece {
 }
 
 const TOKEN =
-  /(?<blank>[ \t\r]+|#[^\n]*)|(?<end>[\n;])|(?<word>[A-Za-z_]\w*)|(?<number>\d[\dA-Fa-fx]*)|(?<string>"[^"\n]*"|'[^'\n]*')|(?<sign>\+?=|[[\],])/y;
+  /(?<blank>[ \t\r]+|#[^\n]*)|(?<end>[\n;])|(?<word>[A-Za-z_]\w*)|(?<number>\d[\dA-Fa-fx]*)|(?<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')|(?<sign>\+?=|[[\],])/y;
 
 function unreadable(text: string, at: number): AgentError {
   const line = text.slice(0, at).split('\n').length;
@@ -44,6 +47,9 @@ function tokens(text: string): Token[] {
   return [...found, { kind: 'end', text: '\n', start: text.length }];
 }
 
+/** Lists in lists, further than anybody writes them. */
+const MAX_DEPTH = 8;
+
 const unquoted = ({ kind, text, start }: Token): Piece =>
   kind === 'string' ? { text: text.slice(1, -1), start: start + 1 } : { text, start, bare: true };
 
@@ -64,10 +70,13 @@ export function readSettings(text: string): Setting[] {
   const skipLines = () => {
     while (stream[at]?.text === '\n' && at < stream.length - 1) at += 1;
   };
-  function list(): Piece[] {
+  function list(depth: number): Piece[] {
+    if (depth > MAX_DEPTH) throw unreadable(text, stream[at]?.start ?? text.length);
     const values: Piece[] = [];
     for (skipLines(); !is(']'); skipLines()) {
-      values.push(unquoted(take(isValue)));
+      const value = take((token) => isValue(token) || is('['));
+      if (value.text === '[') list(depth + 1);
+      else values.push(unquoted(value));
       skipLines();
       if (!is(']')) take(() => is(','));
     }
@@ -82,7 +91,7 @@ export function readSettings(text: string): Setting[] {
     const name = take(({ kind }) => kind === 'word').text;
     take(() => is('=') || is('+='));
     const value = take((token) => isValue(token) || is('['));
-    found.push({ name, values: value.text === '[' ? list() : [unquoted(value)] });
+    found.push({ name, values: value.text === '[' ? list(1) : [unquoted(value)] });
     take(({ kind }) => kind === 'end');
   }
   return found;

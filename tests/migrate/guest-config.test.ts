@@ -33,6 +33,19 @@ describe('a configuration', () => {
     expect(describeGuest(text)).toEqual({ name: 'xen01', boot_files: ['/boot/k', '/boot/r'], targets: [] });
   });
 
+  it.each([
+    ['quotes in a string', 'extra = "a=\\"b c\\" d"\nname = \'it\\\'s\'\nname = "xen01"'],
+    ['a list in a list', 'vnuma = [ [ "pnode=0", "size=512" ],\n [ "pnode=1" ] ]\nname = "xen01"'],
+    ['an empty one', 'a = [ [] , [ ] ]; name="xen01"'],
+  ])('is read with %s, as xl reads it', (_, text) => {
+    expect(describeGuest(text).name).toBe('xen01');
+    expect(renameGuest(text, 'xen07', new Map())).toContain('xen07');
+  });
+
+  it('is not read where lists are in lists without an end, and ends nothing', () => {
+    expect(() => describeGuest(`a = ${'['.repeat(100_000)}`)).toThrow(/cannot be read in line 1/);
+  });
+
   it('gets another name and other disks; nothing else of it is another', () => {
     const rest = '# name = "xen01" /dev/vg0/xen01\nextra = "name=xen01 root=/dev/vg0/xen01"\n';
     expect(
