@@ -97,6 +97,16 @@ export function readSettings(text: string): Setting[] {
   return found;
 }
 
+/** The name that a configuration gives its guest; undefined where it gives none, or cannot be read. */
+export function guestName(text: string): string | undefined {
+  try {
+    return valuesOf(readSettings(text), 'name').at(-1)?.text;
+  } catch (error) {
+    if (error instanceof AgentError) return undefined;
+    throw error;
+  }
+}
+
 /** Settings of this name, a later one before an earlier one, as xl has it. */
 export const valuesOf = (all: readonly Setting[], name: string) =>
   all.filter((setting) => setting.name === name).flatMap(({ values }) => values);

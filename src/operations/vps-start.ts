@@ -3,6 +3,7 @@ import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 import { requireStopped } from '../core/vps-checks.ts';
+import { guestName } from '../core/xl-config.ts';
 
 export default defineOperation({
   name: 'startVPS',
@@ -20,10 +21,18 @@ export default defineOperation({
       await hypervisor.restore(vps);
       return { result: `Started ${vps.name}` };
     }
-    if (!(await guests.exists(vps))) {
+    const file = await guests.read(vps);
+    if (!file) {
       throw new AgentError(
         'vps_not_installed',
         `${vps.name} cannot be started: it has no configuration; install it with reinstallVPSos first.`,
+      );
+    }
+    const name = guestName(file.text);
+    if (name !== undefined && name !== vps.name) {
+      throw new AgentError(
+        'program_failed',
+        `${vps.name} cannot be started: its configuration ${guests.path(vps)} is that of ${name} (name = "${name}"). Put name = "${vps.name}" into it. Nothing was started.`,
       );
     }
     await requireStopped(hypervisor, vps, 'cannot be started');

@@ -1,7 +1,7 @@
 // Bad input at a bad moment: the VPS runs, is held by somebody, or is not as the caller thinks.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, truncateSync } from 'node:fs';
+import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { operations } from '../../src/operations/index.ts';
@@ -46,6 +46,24 @@ describe('a VPS that runs', () => {
         new RegExp(`^xen01 ${cannot}: Xen has it as domain \\d+, state .{6}: shut it down first\\.$`),
       );
     });
+  });
+
+  it("a configuration whose name is another VPS's starts nothing, and is named", async () => {
+    const file = join(site.daemon().folder.path, 'xen', INSTALLED);
+    const before = readFileSync(file, 'utf8');
+    for (const [name, as] of [
+      ["name = 'xen09'", 'xen09'],
+      ['name = "xen02"; name = "xen01"', 'xen01'],
+    ] as const) {
+      writeFileSync(file, before.replace(/^name .*$/m, name));
+      await agent.unchanged(async () => {
+        const message = await agent.refused('program_failed', 'startVPS', { vpsname: INSTALLED });
+        expect(message).toBe(
+          `xen02 cannot be started: its configuration ${file} is that of ${as} (name = "${as}"). Put name = "xen02" into it. Nothing was started.`,
+        );
+      });
+    }
+    writeFileSync(file, before);
   });
 
   it('disks of other sizes or another kind are refused, and the same ones are fine', async () => {
