@@ -38,6 +38,26 @@ afterAll(() => {
 const SCRIPT_NAMES = readdirSync(SCRIPTS).filter((name) => /^(reinstall-|base-|fsck-disk$)/.test(name));
 
 describe('every script', () => {
+  it.each([
+    'http://[2001:db8::5/debian',
+    'http://[x]/debian',
+    'http://a[::1]/debian',
+    'http://[::1]x/debian',
+  ])('reinstall-bootstrap takes no mirror %s', (mirror) => {
+    const args = ['--root', '/nowhere', '--release', 'trixie', '--mirror', mirror];
+    expect(call('reinstall-bootstrap', args).stderr).toContain('--mirror: not the address of a mirror');
+  });
+
+  it.each(['http://[2001:db8::5]:3142/debian', 'https://[::1]/debian', 'http://mirror.test:3142/debian'])(
+    'reinstall-bootstrap takes the mirror %s',
+    (mirror) => {
+      const args = ['--root', '/nowhere', '--release', 'trixie', '--mirror', mirror];
+      const { stderr } = call('reinstall-bootstrap', args);
+      expect(stderr).not.toContain('--mirror');
+      expect(stderr).toContain('/nowhere');
+    },
+  );
+
   it('passes shellcheck', () => {
     const files = [...SCRIPT_NAMES, 'lib/checks', 'lib/apt-mirror', 'lib/locale', 'dtc-xen-parse-param'];
     const { status, stdout } = spawnSync('shellcheck', ['-x', ...files], { cwd: SCRIPTS, encoding: 'utf8' });
