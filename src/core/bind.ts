@@ -65,7 +65,8 @@ export function bindParams(
     }
     bound.set(name, value);
   }
-  const optional = (name: string) => !isOlder && operation.input.shape[name]?.safeParse(undefined).success;
+  const optional = (name: string) =>
+    isOlder ? older.optional.includes(name) : operation.input.shape[name]?.safeParse(undefined).success;
   for (const name of order) {
     if (!bound.has(name) && !optional(name)) {
       throw new AgentError('missing_parameter', `${operation.name}: the parameter ${name} is missing.`);

@@ -14,11 +14,13 @@ export type Who = 'user' | 'owner' | 'admin';
 export interface OlderForm {
   /** The older parameters, in order. */
   readonly params: readonly string[];
+  /** Those of them that may be left out. */
+  readonly optional: readonly string[];
   /** Whether named parameters are the older list. */
   matchesNames(names: ReadonlySet<string>): boolean;
   /** Whether positional values are the older list. */
   matchesValues(values: readonly ParamValue[]): boolean;
-  /** Today's parameters, out of the older ones (all present). */
+  /** Today's parameters, out of the older ones. */
   convert(older: Readonly<Record<string, ParamValue>>): Record<string, ParamValue>;
 }
 

@@ -206,6 +206,42 @@ export async function findIfThere(
   }
 }
 
+/**
+ * Finds the kind of disks that is to be deleted: the one that the VPS has, old and unfinished systems among them; where it has none,
+ * either does.
+ *
+ * @throws AgentError invalid_value where it has both kinds, or only the one that was not asked for; store_away
+ */
+export async function storeToEmpty(
+  stores: Readonly<Record<ImageType, DiskStore>>,
+  vps: VpsId,
+  asked: ImageType | undefined,
+): Promise<DiskStore> {
+  const usable: DiskStore[] = [];
+  const having: DiskStore[] = [];
+  for (const store of [stores.lvm, stores.vbd]) {
+    const found = await findIfThere(store, vps);
+    if (!found) continue;
+    usable.push(store);
+    const has_any = found.root || found.swap || Object.keys(await store.roots(vps)).length > 0;
+    if (has_any) having.push(store);
+  }
+  if (asked === undefined && having.length > 1) {
+    throw new AgentError(
+      'invalid_value',
+      `${vps.name} has both lvm and vbd disks; say which with imagetype. Nothing was touched.`,
+    );
+  }
+  const other = having.find(({ type }) => asked !== undefined && type !== asked);
+  if (other) {
+    throw new AgentError(
+      'invalid_value',
+      `killVPS: ${vps.name} has ${other.type} disks, and imagetype is ${asked}; nothing was touched.`,
+    );
+  }
+  return asked ? stores[asked] : (having[0] ?? usable[0] ?? stores.vbd);
+}
+
 /** Both disks of a VPS. */
 export interface BothDisks extends VpsDisks {
   readonly root: Disk;

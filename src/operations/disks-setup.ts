@@ -29,7 +29,7 @@ export default defineOperation({
     vpsname: vpsname(),
     hddsize: wholeNumber('Size of the root disk in MB.', 1, MAX_DISK_MB),
     swapsize: wholeNumber('Size of the swap disk in MB.', 1, MAX_DISK_MB),
-    imagetype: word('lvm: volumes; vbd: image files.', ['lvm', 'vbd']),
+    imagetype: word('lvm: volumes; vbd: image files.', ['lvm', 'vbd']).default('lvm'),
   }),
   output: result,
   legacy: () => 'OK',

@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import * as z from 'zod';
 import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { out, password, text, vpsname, wholeNumber, word } from '../core/fields.ts';
@@ -36,9 +37,17 @@ export default defineOperation({
   legacy: () => STARTED,
   older: {
     params: OLDER,
+    optional: ['imagetype'],
     matchesNames: (names) =>
       ['hddsize', 'ipaddr', 'imagetype'].some((name) => names.has(name)) && !names.has('nics'),
-    matchesValues: (values) => values.length === OLDER.length && ['lvm', 'vbd'].includes(values[6] as string),
+    // Of six, today's last one is a gateway, and its fourth a password.
+    matchesValues: (values) =>
+      values.length === OLDER.length
+        ? ['lvm', 'vbd'].includes(values[6] as string)
+        : values.length === OLDER.length - 1 &&
+          [values[2], values[3]].every((value) => /^[0-9]+$/.test(String(value))) &&
+          values[5] !== '' &&
+          !isIPv4(String(values[5])),
     convert: ({ vpsname, ostype, hddsize, ramsize, ipaddr, password, imagetype }) => {
       validateInput({ name: 'reinstallVPSos', input: OLDER_SIZE }, { hddsize: hddsize ?? null });
       return {

@@ -3,7 +3,7 @@ import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname, word } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 import type { VpsId } from '../core/vps.ts';
-import { findIfThere, requireUnused, whileStopped, whileUnconfigured } from '../core/vps-checks.ts';
+import { requireUnused, storeToEmpty, whileStopped, whileUnconfigured } from '../core/vps-checks.ts';
 
 const CANNOT = 'cannot be deleted';
 
@@ -35,7 +35,10 @@ export default defineOperation({
   who: 'admin',
   input: z.object({
     vpsname: vpsname(),
-    imagetype: word('lvm: volumes; vbd: image files.', ['lvm', 'vbd']).default('lvm'),
+    imagetype: word('lvm: volumes; vbd: image files. Without it, the kind that the VPS has.', [
+      'lvm',
+      'vbd',
+    ]).optional(),
   }),
   output: result,
   legacy: () => 'OK',
@@ -46,15 +49,7 @@ export default defineOperation({
   errors: ['vps_running', 'vps_saved', 'disks_in_use', 'no_volume_group', ...PROGRAM_ERRORS],
   handler: async (ctx, { vpsname: vps, imagetype }) => {
     const { accounts, consoles, disks, guests, jobs, systems } = ctx;
-    const store = disks[imagetype];
-    const other = imagetype === 'lvm' ? disks.vbd : disks.lvm;
-    const elsewhere = await findIfThere(other, vps);
-    if (elsewhere?.root || elsewhere?.swap) {
-      throw new AgentError(
-        'invalid_value',
-        `killVPS: ${vps.name} has ${other.type} disks, and imagetype is ${imagetype}; nothing was touched.`,
-      );
-    }
+    const store = await storeToEmpty(disks, vps, imagetype);
     await accounts.requireHomes();
     await whileStopped(ctx, vps, CANNOT, async () => {
       const before = await store.find(vps);

@@ -48,7 +48,7 @@ describe('bindParams', () => {
   it('lets optional parameters be left out', () => {
     expect(bindParams(kill, params({ vpsname: '01' }))).toEqual({ vpsname: '01' });
     for (const empty of [null, ''])
-      expect(validateInput(kill, { vpsname: '01', imagetype: empty })).toMatchObject({ imagetype: 'lvm' });
+      expect(validateInput(setupDisks, { ...DISKS, imagetype: empty })).toMatchObject({ imagetype: 'lvm' });
   });
 
   it('hands everything to an operation that takes anything', () => {
