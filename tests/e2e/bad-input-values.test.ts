@@ -161,7 +161,7 @@ describe('a number that is none', () => {
 
 describe('a word that is none', () => {
   it.each([
-    ['setupLVMDisks', 'imagetype', ['', 'LVM', 'file', 'lvm;vbd', '__proto__'], 'lvm, vbd'],
+    ['setupLVMDisks', 'imagetype', ['LVM', 'file', 'lvm;vbd', '__proto__'], 'lvm, vbd'],
     ['killVPS', 'imagetype', ['zfs', 'constructor'], 'lvm, vbd'],
     ['reinstallVPSos', 'imagetype', [' ', 'zfs'], 'lvm, vbd'],
     ['changeBSDkernel', 'kerneltype', ['', '/boot/vmlinuz', '../x'], 'normal, install'],

@@ -30,7 +30,8 @@ export async function openRealThinNode(): Promise<DriverNode> {
 
 /** Opens the machine that this runs on as a {@link DriverNode}. */
 export async function openRealNode(): Promise<DriverNode> {
-  const config = parseConfig('wipe_removed_disks=no');
+  // What the agent of this machine is told of removed disks is for others.
+  const config = parseConfig('wipe_removed_disks=no\nrun_dir=/run/dtc-xen-contract\n');
   const runner = createRunner({ path: config.program_path });
   const ask = async (program: string, ...args: string[]) =>
     (await runner.run({ label: program, program, args, timeout_ms: 20_000 })).stdout.trim();
