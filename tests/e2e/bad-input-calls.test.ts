@@ -136,7 +136,7 @@ describe('an older panel', () => {
     await agent.unchanged(async () => {
       for (const [param, value] of OLDER) {
         const rest = without(OLDER, param);
-        await agent.refused('missing_parameter', 'reinstallVPSos', rest);
+        if (param !== 'imagetype') await agent.refused('missing_parameter', 'reinstallVPSos', rest);
         await agent.refused('repeated_parameter', 'reinstallVPSos', [...OLDER, [param, value]]);
         for (const [, xml] of param === 'imagetype' ? WRONG_TYPES : [...WRONG_TYPES, NIL]) {
           await agent.refused('wrong_type', 'reinstallVPSos', replace(OLDER, param, xml));
