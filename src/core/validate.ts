@@ -3,6 +3,10 @@ import type { ParamValue } from './call.ts';
 import { AgentError } from './errors.ts';
 import type { Operation } from './operation.ts';
 
+/** Whether an empty element of an optional field is a value, and so refused: where leaving it out means something. */
+const keepsEmpty = (field: z.ZodType | undefined) =>
+  (field?.def as { innerType?: z.ZodType } | undefined)?.innerType?.meta()?.['keepsEmpty'] === true;
+
 /**
  * Checks bound parameters against an operation's declaration. Nil, and an empty element, stand for an optional parameter left out.
  *
@@ -15,7 +19,8 @@ export function validateInput(
   const texts: Record<string, ParamValue> = {};
   for (const [name, value] of Object.entries(bound)) {
     const field = operation.input.shape[name] as z.ZodType | undefined;
-    if ((value === null || value === '') && field?.safeParse(undefined).success) continue;
+    const is_none = value === null || (value === '' && !keepsEmpty(field));
+    if (is_none && field?.safeParse(undefined).success) continue;
     if (typeof value !== 'string' && field?.meta()?.['anyValue'] !== true) {
       const what = value === null ? 'nil' : Array.isArray(value) ? 'a list' : 'a structure';
       throw new AgentError(

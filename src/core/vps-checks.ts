@@ -219,7 +219,7 @@ export async function storeToEmpty(
 ): Promise<DiskStore> {
   const usable: DiskStore[] = [];
   const having: DiskStore[] = [];
-  for (const store of [stores.lvm, stores.vbd]) {
+  for (const store of [stores.lvm, stores.vbd].filter(({ type }) => type !== asked)) {
     const found = await findIfThere(store, vps);
     if (!found) continue;
     usable.push(store);
@@ -232,8 +232,8 @@ export async function storeToEmpty(
       `${vps.name} has both lvm and vbd disks; say which with imagetype. Nothing was touched.`,
     );
   }
-  const other = having.find(({ type }) => asked !== undefined && type !== asked);
-  if (other) {
+  const [other] = having;
+  if (asked !== undefined && other) {
     throw new AgentError(
       'invalid_value',
       `killVPS: ${vps.name} has ${other.type} disks, and imagetype is ${asked}; nothing was touched.`,

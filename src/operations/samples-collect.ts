@@ -35,7 +35,8 @@ const timestamp = (doc: string) =>
       ctx.addIssue({ code: 'custom', message: "must be a sample's timestamp: seconds since 1970, or 0" });
       return z.NEVER;
     })
-    .meta({ xsd: 'xsd:double', doc });
+    // Without it, the samples of this answer go when it has been read: an empty one is a client's mistake.
+    .meta({ xsd: 'xsd:double', doc, keepsEmpty: true });
 
 const FLOATS: ReadonlySet<string> = new Set(['timestamp', 'diff_cpu_time', 'cpu_time']);
 

@@ -119,14 +119,17 @@ const std::map<std::string, std::function<std::string(Client &, const Values &)>
   END
   OPERATION(getFreeSpace)
     return send({}, [](const Response &it) {
-      return dict({{"disk_mb", tagged(it.disk_USCOREmb)}, {"memory_mb", tagged(it.memory_USCOREmb)}});
+      return dict({{"disk_mb", tagged(it.disk_USCOREmb)},
+                   {"memory_mb", tagged(it.memory_USCOREmb)},
+                   {"waiting_mb", tagged(it.waiting_USCOREmb)}});
     });
   END
   OPERATION(setupLVMDisks)
     auto request = forVps<Request>(values);
     request.hddsize = std::stoi(values.at(1));
     request.swapsize = std::stoi(values.at(2));
-    request.imagetype = values.at(3);
+    std::string imagetype = values.at(3);
+    request.imagetype = &imagetype;
     return send(request, result<Response>);
   END
   OPERATION(killVPS)
