@@ -289,6 +289,15 @@ const WAYS: readonly fc.Arbitrary<readonly Step[]>[] = [
     plain('a day passes'),
     plain('start', 'rollback', 'reinstall'),
   ),
+  // An empty disk that was the root, and so is the old system.
+  fc.tuple(
+    plain('a root disk is removed by hand'),
+    plain('setup'),
+    plain('reinstall'),
+    plain('rollback'),
+    plain('a day passes'),
+    fc.oneof(plain('a day passes'), step),
+  ),
   // A reinstall with the room of the system before the last, cut off.
   fc.tuple(
     plain('reinstall'),
