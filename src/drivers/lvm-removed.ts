@@ -60,7 +60,10 @@ export function createLvmRemoved(
       lvm.requireRemovable(group, there, name);
       const volume = there.get(name);
       if (volume && !(await lvm.isNamedRightly(group, volume)))
-        throw new AgentError('program_failed', `${name} does not lead to the volume that LVM calls so.`);
+        throw new AgentError(
+          'program_failed',
+          `${config.dev_dir}/${group}/${name} does not lead to the volume that LVM calls ${group}/${name}, as after a rename that was cut off; nothing was overwritten. Put it right: lvchange --refresh ${group}/${name}`,
+        );
       const size_bytes = volume?.size_bytes ?? 0;
       const path = `${config.dev_dir}/${group}/${name}`;
       const part = Math.ceil(part_bytes / extent_bytes) * extent_bytes;
