@@ -79,9 +79,10 @@ export const configSchema = z.strictObject({
     .default('127.0.0.1')
     .describe("Address on which fully virtualized guests' VNC screens listen; 0.0.0.0: every address."),
   XEN_DOMU_HDD_DEV_TYPE: z
-    .enum(['xvd', 'sd', 'hd'])
+    .enum(['xvd', 'sd', 'hd', 'xvda', 'sda', 'hda'])
+    .transform((value) => value.replace(/a$/, '') as 'xvd' | 'sd' | 'hd')
     .default('xvd')
-    .describe('What the guest calls its disks: xvd, sd or hd.'),
+    .describe('What the guest calls its disks: xvd, sd or hd (DTC-Xen: sda).'),
   KERNELPATH: optionalPath("Kernel of paravirtual guests; empty: dom0's running kernel."),
   INITRDPATH: optionalPath('Initial RAM disk that goes with it.'),
   KERNEL_RELEASE: text("Release of that kernel; empty: dom0's running one."),

@@ -2,10 +2,10 @@ import type { Logger } from 'pino';
 import type { Config } from '../config/schema.ts';
 import type { Caller } from './call.ts';
 import type { ConsoleLogs } from './consoles.ts';
+import type { GuestConfigStore } from './guest-configs.ts';
 import type {
   Accounts,
   DiskStore,
-  GuestConfigStore,
   GuestRoots,
   Hypervisor,
   ImageType,

@@ -1,4 +1,5 @@
-import type { BaseVolume, Disk, GuestFile, ImageType } from './ports.ts';
+import type { GuestFile } from './guest-configs.ts';
+import type { BaseVolume, Disk, ImageType } from './ports.ts';
 import type { VpsId } from './vps.ts';
 
 /**

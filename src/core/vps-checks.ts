@@ -1,11 +1,10 @@
 import { AgentError, type ErrorCode } from './errors.ts';
+import type { GuestConfigStore, GuestFile } from './guest-configs.ts';
 import { holding } from './held-locks.ts';
 import type {
   Disk,
   DiskStore,
-  GuestConfigStore,
   GuestCounters,
-  GuestFile,
   Hypervisor,
   ImageType,
   Samples,

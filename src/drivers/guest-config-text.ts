@@ -1,8 +1,7 @@
 import { isIPv4 } from 'node:net';
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
-import type { BsdConfig, GuestConfig, HvmConfig } from '../core/ports.ts';
-import { guestMac } from './mac.ts';
+import type { BsdConfig, GuestConfig, HvmConfig } from '../core/guest-configs.ts';
 
 /** A whole path in a quoted string of xl's, or an item of a comma-separated one. */
 const PATH = /^\/[A-Za-z0-9._+@~/-]{1,255}$/;
@@ -13,13 +12,9 @@ const VPS = /^xen[0-9]{1,5}$/;
 const ADDRESS = /^[0-9.]{7,15}$/;
 const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
 
-/** The configuration keys that guests are made with, and the node's name. */
+/** The configuration keys that guests are made with. */
 export interface GuestSettings {
-  readonly config: Pick<
-    Config,
-    'XEN_DOMU_HDD_DEV_TYPE' | 'XENU_EXTRA_PARM' | 'vif_bridge' | 'vps_mac_prefix' | 'vnc_listen'
-  >;
-  readonly node: string;
+  readonly config: Pick<Config, 'XEN_DOMU_HDD_DEV_TYPE' | 'XENU_EXTRA_PARM' | 'vif_bridge' | 'vnc_listen'>;
   /** Path of the script that Xen runs for each disk; undefined: Xen's own. */
   readonly block_script: string | undefined;
 }
@@ -52,13 +47,12 @@ function diskLine(
 
 /** The lines that every guest has, checked. */
 function commonLines(
-  guest: Pick<GuestConfig, 'vps' | 'memory_mb'> & { ips: readonly string[]; vif_options: string },
-  { config, node }: GuestSettings,
+  guest: Pick<GuestConfig, 'vps' | 'memory_mb' | 'mac'> & { ips: readonly string[]; vif_options: string },
+  { config }: GuestSettings,
 ) {
-  const { vps, memory_mb, ips, vif_options } = guest;
+  const { vps, memory_mb, mac, ips, vif_options } = guest;
   if (!Number.isInteger(memory_mb) || memory_mb < 1) checked('the memory', '', /./);
   if (ips.length === 0 || !ips.every(isIPv4)) checked('an address', '', /./);
-  const mac = guestMac({ prefix: config.vps_mac_prefix, node, vps, index: 0 });
   const bridge = checked('vif_bridge', config.vif_bridge, BRIDGE);
   return {
     name: `name = "${checked('the name', vps.name, VPS)}"`,

@@ -1,14 +1,25 @@
 import { existsSync } from 'node:fs';
-import { lstat, mkdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { syncFolder, temporaryName, writeFileAtomic } from '../core/atomic-file.ts';
 import { AgentError } from '../core/errors.ts';
-import type { GuestConfigStore, GuestFile } from '../core/ports.ts';
+import type { GuestConfigStore, GuestFile } from '../core/guest-configs.ts';
 import type { VpsId } from '../core/vps.ts';
 import { renderBsdConfig, renderGuestConfig, renderHvmConfig } from './guest-config-text.ts';
 import { nodeName } from './host.ts';
+import { chooseMac, macOf, macsOf } from './mac.ts';
 import { unlessMissing } from './missing.ts';
+
+/** A configuration is a page of text; what is larger is something else. */
+const MAX_BYTES = 256 * 1024;
+
+/** The text of a configuration; undefined where there is none, or what is there is none. */
+async function textOf(path: string): Promise<string | undefined> {
+  const there = await unlessMissing(stat(path), undefined);
+  if (!there?.isFile() || there.size > MAX_BYTES) return undefined;
+  return unlessMissing(readFile(path, 'latin1'), undefined);
+}
 
 /** Makes the {@link GuestConfigStore} of xen_dir: xenNN and the link auto/xenNN -> ../xenNN. */
 export function createGuestConfigs({
@@ -28,17 +39,26 @@ export function createGuestConfigs({
 }): GuestConfigStore {
   const auto = join(config.xen_dir, 'auto');
   const path = (vps: VpsId) => join(config.xen_dir, vps.name);
+  const withdrawn = (vps: VpsId) => join(config.xen_dir, `.${vps.name}.withdrawn`);
 
   const { block_script } = config;
   /** A script that is named and not there would keep the guest from starting. */
   const settings = () => ({
-    ...{ config, node: nodeName(config) },
+    config,
     block_script: block_script !== '' && existsSync(block_script) ? block_script : undefined,
   });
 
   async function writeText(vps: VpsId, text: string, mode: number): Promise<void> {
     await mkdir(config.xen_dir, { recursive: true });
     await writeFileAtomic(path(vps), Buffer.from(text, 'latin1'), { mode });
+    await rm(withdrawn(vps), { force: true });
+  }
+
+  /** The addresses of all guests that are configured on the node, by whomever. */
+  async function takenMacs(): Promise<Set<string>> {
+    const names = await unlessMissing(readdir(config.xen_dir), []);
+    const texts = await Promise.all(names.map((name) => textOf(join(config.xen_dir, name))));
+    return new Set(texts.flatMap((text) => (text === undefined ? [] : macsOf(text))));
   }
 
   async function disableAutostart(vps: VpsId): Promise<void> {
@@ -51,6 +71,15 @@ export function createGuestConfigs({
 
     async exists(vps) {
       return (await unlessMissing(lstat(path(vps)), undefined)) !== undefined;
+    },
+
+    async mac(vps) {
+      for (const file of [path(vps), withdrawn(vps)]) {
+        const mac = macOf((await textOf(file)) ?? '');
+        if (mac !== undefined) return mac;
+      }
+      const { vps_mac_prefix: prefix } = config;
+      return chooseMac({ prefix, node: nodeName(config), vps, taken: await takenMacs() });
     },
 
     render(guest): GuestFile {
@@ -105,6 +134,13 @@ export function createGuestConfigs({
     async remove(vps) {
       await disableAutostart(vps);
       await rm(path(vps), { force: true });
+      await rm(withdrawn(vps), { force: true });
+      if (await unlessMissing(lstat(config.xen_dir), undefined)) await syncFolder(config.xen_dir);
+    },
+
+    async withdraw(vps) {
+      await disableAutostart(vps);
+      await unlessMissing(rename(path(vps), withdrawn(vps)), undefined);
       if (await unlessMissing(lstat(config.xen_dir), undefined)) await syncFolder(config.xen_dir);
     },
   };

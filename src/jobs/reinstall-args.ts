@@ -22,6 +22,7 @@ export interface Installation {
   readonly kernel: GuestKernel;
   readonly node_name: string;
   readonly disks: IdleDisks;
+  readonly mac: string;
 }
 
 const nicArgs = ({ nics }: ReinstallRequest, option: string) =>
@@ -48,7 +49,7 @@ export function networkArgs(mount_point: string, request: ReinstallRequest): str
 
 /** The arguments that a template's programs and the custom_postinstall_script are called with (contract). */
 export function templateArgs(at: Installation): string[] {
-  const { vps, request, mount_point, config, kernel, node_name, disks } = at;
+  const { vps, request, mount_point, config, kernel, node_name, disks, mac } = at;
   return [
     ...['-path', mount_point, '-vpsid', vps.number, '-ram', String(request.memory_mb), '-os', request.os],
     ...nicArgs(request, '-nic'),
@@ -57,6 +58,7 @@ export function templateArgs(at: Installation): string[] {
     ...['--vps-fqdn', `mx.${domainOf(at)}`, '--vps-domain', domainOf(at), '--node-fqdn', node_name],
     ...['--virt-type', 'xen', '--kernel', kernel.kernel, '--kernel-release', kernel.release],
     ...['--kmod-path', kernel.modules, ...(kernel.initrd ? ['--initrd', kernel.initrd] : [])],
+    ...['--mac', mac],
     ...(disks.type === 'lvm' ? ['--lvm-name', basename(dirname(disks.root))] : []),
   ];
 }

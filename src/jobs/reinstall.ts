@@ -1,8 +1,9 @@
 import type { Config } from '../config/schema.ts';
 import { type Bases, debianSystem, type HeldVolume } from '../core/bases.ts';
 import { AgentError } from '../core/errors.ts';
+import type { GuestConfigStore } from '../core/guest-configs.ts';
 import { holding } from '../core/held-locks.ts';
-import type { GuestConfigStore, HeldLock, Installable, JobFate, Templates } from '../core/ports.ts';
+import type { HeldLock, Installable, JobFate, Templates } from '../core/ports.ts';
 import type { ReinstallChoice, Systems } from '../core/systems.ts';
 import { selfInstalledGuest } from '../core/vps.ts';
 import { whileStopped } from '../core/vps-checks.ts';
@@ -42,6 +43,7 @@ interface Site {
   readonly disks: IdleDisks;
   readonly installable: Installable;
   readonly choice: ReinstallChoice;
+  readonly mac: string;
 }
 
 /** How far an installation has come: what its end means for the VPS. */
@@ -104,7 +106,7 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
           `${vps.name} ${CANNOT} beside its system, as was answered: there is no room any more, or reinstall_mode was changed. Nothing was touched; order it again, and the answer says what becomes of the system.`,
         );
       }
-      return { kernel, disks, installable, choice };
+      return { kernel, disks, installable, choice, mac: await guests.mac(vps) };
     }
 
     /** A step that knows the site. */
@@ -196,7 +198,7 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
       claim = await deps.locks.claimDisks(vps, CANNOT);
       await ctx.fate(fateOf('unfinished'));
       const config = await guests.read(vps);
-      await guests.remove(vps);
+      await guests.withdraw(vps);
       try {
         // Who read the configuration before it went has a process or a domain by now.
         return (await idleDisks(deps, vps, request.image_type, CANNOT)).root;
@@ -210,7 +212,7 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
     async function takePlace(ctx: StepContext, at: Site): Promise<void> {
       const { kernel, initrd } = at.kernel;
       const { memory_mb, nics, image_type: type } = request;
-      const guest = { vps, memory_mb, nics, disks: at.disks, kernel, initrd };
+      const guest = { vps, memory_mb, mac: at.mac, nics, disks: at.disks, kernel, initrd };
       if (at.choice.mode === 'swap') {
         await whileStopped(deps, vps, CANNOT, () =>
           ctx.script('reinstall-swap-space', ['--swap', at.disks.swap], { timeout_ms: SHORT_MS }),

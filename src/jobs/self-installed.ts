@@ -1,5 +1,5 @@
 import type { Config } from '../config/schema.ts';
-import type { GuestConfigStore } from '../core/ports.ts';
+import type { GuestConfigStore } from '../core/guest-configs.ts';
 import type { SelfInstalledGuest } from '../core/vps.ts';
 import { type IdleDisksDeps, idleDisks } from './idle-disks.ts';
 import type { JobOrder, Step } from './plan.ts';
@@ -39,10 +39,11 @@ export function selfInstalledSteps(
       name: 'guest',
       async run({ log }) {
         const disks = await idleDisks(deps, vps, image_type, CANNOT);
+        const mac = await guests.mac(vps);
         if (guest === 'xenhvm') {
-          await guests.writeHvm({ ...common, disks, vnc_password: undefined, iso_path: undefined });
+          await guests.writeHvm({ ...common, mac, disks, vnc_password: undefined, iso_path: undefined });
         } else {
-          await guests.writeBsd({ ...common, disks, kernel: config.bsd_install_kernel_path });
+          await guests.writeBsd({ ...common, mac, disks, kernel: config.bsd_install_kernel_path });
         }
         await guests.enableAutostart(vps);
         const done = `${vps.name} is configured as ${guest}, and its disks were not touched: ${NEXT[guest]}`;

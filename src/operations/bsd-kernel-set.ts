@@ -32,7 +32,8 @@ export default defineOperation({
     const disks = { type, root: root.path, swap: swap.path };
     const kernel = kerneltype === 'install' ? config.bsd_install_kernel_path : config.bsd_kernel_path;
     await ctx.hypervisor.leaveStopped(vps);
-    await ctx.guests.writeBsd({ vps, memory_mb: ramsize, ips, disks, kernel });
+    const mac = await ctx.guests.mac(vps);
+    await ctx.guests.writeBsd({ vps, memory_mb: ramsize, mac, ips, disks, kernel });
     await ctx.guests.enableAutostart(vps);
     return { result: `Wrote the configuration of ${vps.name}` };
   },

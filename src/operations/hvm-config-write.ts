@@ -36,7 +36,8 @@ export default defineOperation({
     }
     const disks = { type, root: root.path, swap: swap.path };
     await ctx.hypervisor.leaveStopped(vps);
-    await ctx.guests.writeHvm({ vps, memory_mb: ramsize, ips, disks, vnc_password, iso_path });
+    const mac = await ctx.guests.mac(vps);
+    await ctx.guests.writeHvm({ vps, memory_mb: ramsize, mac, ips, disks, vnc_password, iso_path });
     await ctx.accounts.unpinIsos(vps, iso_path);
     await ctx.guests.enableAutostart(vps);
     return { result: `Wrote the configuration of ${vps.name}` };

@@ -80,6 +80,12 @@ describe('parseConfig', () => {
     expect(() => parseConfig(text)).toThrow(ConfigError);
   });
 
+  it("takes DTC-Xen's XEN_DOMU_HDD_DEV_TYPE=sda as sd", () => {
+    expect(parseConfig('XEN_DOMU_HDD_DEV_TYPE=sda\n').XEN_DOMU_HDD_DEV_TYPE).toBe('sd');
+    expect(parseConfig('XEN_DOMU_HDD_DEV_TYPE=xvd\n').XEN_DOMU_HDD_DEV_TYPE).toBe('xvd');
+    expect(() => parseConfig('XEN_DOMU_HDD_DEV_TYPE=vd\n')).toThrow(ConfigError);
+  });
+
   it('takes the defaults where there is no file, and complains of one that cannot be read', () => {
     expect(loadConfig(join(folder, 'missing.conf')).listen_port).toBe(8089);
     expect(() => loadConfig(folder)).toThrow(/cannot be read/);

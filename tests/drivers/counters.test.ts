@@ -100,6 +100,46 @@ describe('counters of a captured node', () => {
     expect(await readOne(domain('xen09', 9, 1))).toMatchObject(expected);
   });
 
+  it.each([
+    ['sda1 and sda2, as DTC-Xen wrote', 2049, 2050],
+    ['hda1 and hda2', 769, 770],
+    ['xvda2 and xvda1, as xen-tools writes', 51714, 51713],
+  ])('bills a guest whose disks are %s', async (_, root, swap) => {
+    for (const [vbd, read] of [
+      [root, 10],
+      [swap, 2],
+    ]) {
+      capture.put(`${BLKBACK}/vbd-9-${vbd}/statistics/rd_sect`, `${read}\n`);
+      capture.put(`${BLKBACK}/vbd-9-${vbd}/statistics/wr_sect`, '5\n');
+    }
+    expect(await readOne(domain('xen09', 9, 1))).toMatchObject({
+      root: { sectors: 15, counted_for: 'guest' },
+      swap: { sectors: 7, counted_for: 'guest' },
+    });
+  });
+
+  it("goes by what a guest's disks are of dom0, whatever it calls them", async () => {
+    const vbd = (number: number, device: string, read: number) => {
+      capture.put(`${BLKBACK}/vbd-9-${number}/physical_device`, `${device}\n`);
+      capture.put(`${BLKBACK}/vbd-9-${number}/statistics/rd_sect`, `${read}\n`);
+      capture.put(`${BLKBACK}/vbd-9-${number}/statistics/wr_sect`, '0\n');
+    };
+    vbd(51714, 'fe:1a', 3);
+    vbd(51713, 'fe:b', 40);
+    vbd(2049, '7:0', 1000);
+    capture.put('sys/dev/block/254:26/dm/name', 'vg0-xen09swap\n');
+    capture.put('sys/dev/block/254:11/dm/name', 'vg0-xen09\n');
+    capture.put('sys/dev/block/7:0/loop/backing_file', '/srv/something.img\n');
+    expect(await readOne(domain('xen09', 9, 1))).toMatchObject({
+      root: { sectors: 40, counted_for: 'guest' },
+      swap: { sectors: 3, counted_for: 'guest' },
+    });
+    capture.put('sys/dev/block/7:0/loop/backing_file', '/var/lib/dtc-xen/mnt/xen09.img\n');
+    capture.drop('sys/dev/block/254:11');
+    capture.put('sys/dev/block/254:11/dm/name', 'vg0-somebodys\n');
+    expect(await readOne(domain('xen09', 9, 1))).toMatchObject({ root: { sectors: 1000 } });
+  });
+
   it("takes the volumes' counters where blkback has none", async () => {
     capture.drop(`${BLKBACK}/vbd-3-51712/statistics`);
     capture.drop(`${BLKBACK}/vbd-3-51728`);

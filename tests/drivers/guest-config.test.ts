@@ -1,4 +1,5 @@
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -13,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
-import type { GuestConfig, HvmConfig } from '../../src/core/ports.ts';
+import type { GuestConfig, HvmConfig } from '../../src/core/guest-configs.ts';
 import { parseVpsId, type VpsId } from '../../src/core/vps.ts';
 import { createGuestConfigs } from '../../src/drivers/guest-config.ts';
 
@@ -21,6 +22,7 @@ const xen01 = parseVpsId('01') as VpsId;
 const guest: GuestConfig = {
   vps: xen01,
   memory_mb: 384,
+  mac: '02:7f:6c:ed:4d:45',
   nics: [
     { ip: '192.0.2.10', netmask: '255.255.255.0', broadcast: '192.0.2.255' },
     { ip: '192.0.2.11', netmask: '255.255.255.0', broadcast: '192.0.2.255' },
@@ -33,6 +35,7 @@ const guest: GuestConfig = {
 const hvm: HvmConfig = {
   vps: xen01,
   memory_mb: 512,
+  mac: guest.mac,
   ips: ['192.0.2.10'],
   disks: guest.disks,
   vnc_password: 's3cret',
@@ -94,7 +97,7 @@ on_crash = "restart"
     ['a bridge with a comma', {}, 'vif_bridge="xenbr0,ip=1"'],
     ['parameters with a quote', {}, `XENU_EXTRA_PARM='a"b'`],
     ['parameters with a backslash', {}, String.raw`XENU_EXTRA_PARM='a\b'`],
-    ['a multicast MAC prefix', {}, 'vps_mac_prefix=01:00:5e'],
+    ['a MAC address that is none', { mac: '02:7f:6c:ed:4d:45,bridge=x' }, ''],
   ])('is refused with %s, and nothing is written', async (_, change, keys) => {
     await expect(store(keys).write({ ...guest, ...change })).rejects.toMatchObject({ code: 'invalid_value' });
     expect(readdirSync(root)).toEqual([]);
@@ -148,12 +151,67 @@ on_crash = "restart"
   );
 
   it('is written with a BSD kernel', async () => {
-    const { vps, memory_mb, ips, disks } = hvm;
-    await store().writeBsd({ vps, memory_mb, ips, disks, kernel: '/boot/netbsd' });
+    const { vps, memory_mb, mac, ips, disks } = hvm;
+    await store().writeBsd({ vps, memory_mb, mac, ips, disks, kernel: '/boot/netbsd' });
     expect(text()).toContain('\ntype = "pv"\nkernel = "/boot/netbsd"\nmemory = 512\n');
-    await expect(store().writeBsd({ vps, memory_mb, ips, disks, kernel: '/boot/net"bsd' })).rejects.toThrow(
-      /the kernel/,
+    await expect(
+      store().writeBsd({ vps, memory_mb, mac, ips, disks, kernel: '/boot/net"bsd' }),
+    ).rejects.toThrow(/the kernel/);
+  });
+});
+
+describe("a VPS's MAC address", () => {
+  const OLD = 'name = "xen01"\nvif = [ \'mac=00:16:3e:01:02:0a, ip=192.0.2.10\' ]\n';
+  const PREFIX = 'vps_mac_prefix=00:16:3e:01:02\n';
+  const write = (name: string, content: string) => writeFileSync(join(root, name), content);
+
+  it('is what DTC-Xen wrote into its configuration, whatever the node would choose', async () => {
+    write('xen01', OLD);
+    expect(await store(PREFIX).mac(xen01)).toBe('00:16:3e:01:02:0a');
+    await store(PREFIX).write({ ...guest, mac: await store(PREFIX).mac(xen01) });
+    expect(text()).toContain('mac=00:16:3e:01:02:0a,');
+    expect(await store().mac(xen01)).toBe('00:16:3e:01:02:0a');
+  });
+
+  it("is a new one where there is none, and never a neighbour's, however that is configured", async () => {
+    expect(await store(PREFIX).mac(xen01)).toBe('00:16:3e:01:02:01');
+    write('by-hand.cfg', 'import os\nvif = [ "mac=00:16:3E:1:2:1" ]\n');
+    mkdirSync(join(root, 'auto'));
+    symlinkSync('nowhere', join(root, 'xen03'));
+    write('xen02', `${'#'.repeat(300_000)}\n${OLD}`);
+    expect(await store(PREFIX).mac(xen01)).not.toBe('00:16:3e:01:02:01');
+  });
+
+  it('outlives an installation in place that failed, and ends with the VPS', async () => {
+    write('xen01', OLD);
+    const configs = store(PREFIX);
+    await configs.enableAutostart(xen01);
+    await configs.withdraw(xen01);
+    expect(await configs.exists(xen01)).toBe(false);
+    expect(readdirSync(join(root, 'auto'))).toEqual([]);
+    await configs.withdraw(xen01);
+    expect(await configs.mac(xen01)).toBe('00:16:3e:01:02:0a');
+    expect(await configs.mac(parseVpsId('02') as VpsId)).toBe('00:16:3e:01:02:02');
+    await configs.remove(xen01);
+    expect(await configs.mac(xen01)).toBe('00:16:3e:01:02:01');
+  });
+
+  it("withdrawn, is not given to a neighbour; a new configuration takes the old one's place", async () => {
+    write('xen01', OLD.replace(':0a', ':02'));
+    const configs = store(PREFIX);
+    await configs.withdraw(xen01);
+    expect(await configs.mac(parseVpsId('02') as VpsId)).not.toBe('00:16:3e:01:02:02');
+    await configs.write({ ...guest, mac: await configs.mac(xen01) });
+    expect(text()).toContain('mac=00:16:3e:01:02:02,');
+    expect(readdirSync(root).sort()).toEqual(
+      ['auto', 'xen01'].filter((name) => existsSync(join(root, name))),
     );
+  });
+
+  it('is refused under a multicast prefix', async () => {
+    await expect(store('vps_mac_prefix=01:00:5e').mac(xen01)).rejects.toMatchObject({
+      code: 'invalid_value',
+    });
   });
 });
 

@@ -253,8 +253,33 @@ describe('an installation of Debian', () => {
     const [name, program, ...args] = calls().at(-5)?.split('\n') ?? [];
     expect([name, program]).toEqual(['reinstall-hook', `${folder}/custom`]);
     expect(args.join(' ')).toBe(
-      `-path ${folder}/mnt/01 -vpsid 01 -ram 512 -os debian -nic 192.0.2.10,255.255.255.0,192.0.2.255 -nic 192.0.2.11,255.255.255.0,192.0.2.255 -gw 192.0.2.1 -dns 192.0.2.53,192.0.2.54 --disk-type vbd --xen-domu-hdd-dev-type xvd --vps-fqdn mx.xen01.node1.example.com --vps-domain xen01.node1.example.com --node-fqdn node1.example.com --virt-type xen --kernel /boot/k --kernel-release 6.12 --kmod-path /lib/modules/6.12 --initrd /boot/i`,
+      `-path ${folder}/mnt/01 -vpsid 01 -ram 512 -os debian -nic 192.0.2.10,255.255.255.0,192.0.2.255 -nic 192.0.2.11,255.255.255.0,192.0.2.255 -gw 192.0.2.1 -dns 192.0.2.53,192.0.2.54 --disk-type vbd --xen-domu-hdd-dev-type xvd --vps-fqdn mx.xen01.node1.example.com --vps-domain xen01.node1.example.com --node-fqdn node1.example.com --virt-type xen --kernel /boot/k --kernel-release 6.12 --kmod-path /lib/modules/6.12 --initrd /boot/i --mac 02:f8:c5:c1:b8:f6`,
     );
+  });
+});
+
+describe("a VPS's MAC address", () => {
+  const DTC_XEN = 'memory = 64\nname = "xen01"\nvif = [ \'mac=00:16:3e:01:02:0a, ip=192.0.2.10\' ]\n';
+  const mac = () => /mac=([^,]*),/.exec(readFileSync(join(folder, 'xen/xen01'), 'utf8'))?.[1];
+
+  it.each(['swap', 'in-place'])('stays what DTC-Xen configured, reinstalled %s', async (mode) => {
+    writeFileSync(join(folder, 'xen/xen01'), DTC_XEN);
+    const { error } = await reinstall({}, `reinstall_mode=${mode}\nvps_mac_prefix=00:16:3e:01:02\n`);
+    expect(error).toBeUndefined();
+    expect(mac()).toBe('00:16:3e:01:02:0a');
+  });
+
+  it('stays where an installation in place fails and the next one does not', async () => {
+    writeFileSync(join(folder, 'xen/xen01'), DTC_XEN);
+    const keys = 'reinstall_mode=in-place\nvps_mac_prefix=00:16:3e:01:02\n';
+    script(join(scripts, 'reinstall-bootstrap'), 'exit 1');
+    expect((await reinstall({}, keys)).error).toBeDefined();
+    expect(existsSync(join(folder, 'xen/xen01'))).toBe(false);
+    script(join(scripts, 'reinstall-bootstrap'));
+    // A job's locks end with its process.
+    rmSync(join(folder, 'run'), { recursive: true });
+    expect((await reinstall({}, keys)).error).toBeUndefined();
+    expect(mac()).toBe('00:16:3e:01:02:0a');
   });
 });
 

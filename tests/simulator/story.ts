@@ -238,6 +238,8 @@ const quiet = plain('samples come back');
 /** Long ways to places that chance alone comes to too seldom. */
 const WAYS: readonly fc.Arbitrary<readonly Step[]>[] = [
   fc.tuple(waiting, quiet, interrupted(['reinstall', 'rollback'], 'guest powers off', 0, 300), step),
+  // The guest of an exchange that waits goes while the next order looks at what there is.
+  fc.tuple(waiting, quiet, interrupted(['reinstall'], 'guest powers off', 50, 250, ['program']), step),
   fc.tuple(waiting, quiet, plain('guest powers off'), plain('images are moved', 'agent dies'), step),
   fc.tuple(waiting, plain('an hour passes', 'agent dies', 'an hour passes'), step, step),
   // An old system that is not the one that the last note was of.
@@ -310,6 +312,13 @@ const WAYS: readonly fc.Arbitrary<readonly Step[]>[] = [
     ),
     plain('start', 'rollback', 'password', 'fsck'),
     step,
+  ),
+  // A program that works on the disk that its next guest boots from.
+  fc.tuple(
+    plain('reinstall'),
+    interrupted(['password'], 'the caller dies, the program goes on', 700, 999, ['program']),
+    plain('start'),
+    plain('start'),
   ),
   // A guest that is started in the middle of what its order looks at.
   fc.tuple(

@@ -4,8 +4,7 @@ import { renderBsdConfig, renderHvmConfig } from '../../src/drivers/guest-config
 import { vpsOf } from '../jobs/plan-harness.ts';
 
 const settings = (text = '') => ({
-  config: parseConfig(`vps_mac_prefix=00:16:3e\n${text}`),
-  node: 'node1.example.com',
+  config: parseConfig(text),
   block_script: undefined,
 });
 const volumes = { type: 'lvm', root: '/dev/vg0/xen07', swap: '/dev/vg0/xen07swap' } as const;
@@ -14,7 +13,7 @@ const images = {
   root: '/var/lib/dtc-xen/mnt/xen07.img',
   swap: '/var/lib/dtc-xen/mnt/xen07.swap.img',
 } as const;
-const guest = { vps: vpsOf('07'), memory_mb: 256, ips: ['192.0.2.7', '192.0.2.8'] };
+const guest = { vps: vpsOf('07'), memory_mb: 256, mac: '00:16:3e:82:75:df', ips: ['192.0.2.7', '192.0.2.8'] };
 
 /** Each kind of guest, by the name of its fixture. */
 export const GUEST_FILES: Readonly<Record<string, () => string>> = {

@@ -19,6 +19,13 @@ export function parseBlockStat(text: string): number | undefined {
   return parseVbdSectors(fields[SECTORS_READ_FIELD] ?? '', fields[SECTORS_WRITTEN_FIELD] ?? '');
 }
 
+/** Reads xen-blkback's `physical_device`, `fe:1a` in hexadecimal, as /sys/dev/block has it: `254:26`; undefined where it is none. */
+export function parsePhysicalDevice(text: string): string | undefined {
+  const [, major, minor] = /^([0-9a-f]{1,8}):([0-9a-f]{1,8})\n?$/.exec(text) ?? [];
+  if (major === undefined || minor === undefined) return undefined;
+  return `${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}`;
+}
+
 /**
  * Reads device mapper's name of a logical volume, `vg0-xen01`, in which hyphens of the names are doubled (lvm(8), "VALID NAMES").
  *

@@ -1,13 +1,6 @@
 import { AgentError } from '../../core/errors.ts';
-import type {
-  DiskStore,
-  GuestConfigStore,
-  GuestFile,
-  Hypervisor,
-  RootDisk,
-  RootDisks,
-  VpsLocks,
-} from '../../core/ports.ts';
+import type { GuestConfigStore, GuestFile } from '../../core/guest-configs.ts';
+import type { DiskStore, Hypervisor, RootDisk, RootDisks, VpsLocks } from '../../core/ports.ts';
 import type { VpsId } from '../../core/vps.ts';
 import { whileStopped, whileUnconfigured } from '../../core/vps-checks.ts';
 import { whenSettled } from '../../core/when-settled.ts';

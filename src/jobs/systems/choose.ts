@@ -1,6 +1,7 @@
 import type { Config } from '../../config/schema.ts';
 import { AgentError } from '../../core/errors.ts';
-import type { DiskStore, GuestConfigStore } from '../../core/ports.ts';
+import type { GuestConfigStore } from '../../core/guest-configs.ts';
+import type { DiskStore } from '../../core/ports.ts';
 import type { ReinstallChoice } from '../../core/systems.ts';
 import type { VpsId } from '../../core/vps.ts';
 

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
-import type { DiskStore, GuestConfigStore, RootDisk, RootDisks } from '../../core/ports.ts';
+import type { GuestConfigStore } from '../../core/guest-configs.ts';
+import type { DiskStore, RootDisk, RootDisks } from '../../core/ports.ts';
 import type { SteadyClock } from '../../core/steady-clock.ts';
 import type { VpsId } from '../../core/vps.ts';
 import type { KeptRecord, SystemRecords } from './record.ts';

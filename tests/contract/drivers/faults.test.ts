@@ -56,6 +56,7 @@ describe('a guest that goes wrong', () => {
     await createGuestConfigs(node).write({
       vps,
       memory_mb: 256,
+      mac: '00:16:3e:00:00:91',
       nics: [{ ip: '192.0.2.91', netmask: '255.255.255.0', broadcast: '192.0.2.255' }],
       disks: { type: 'lvm', root: root?.path ?? '', swap: swap?.path ?? '' },
       kernel: node.kernel,

@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { DiskStore, GuestConfig, GuestConfigStore, Hypervisor } from '../../../src/core/ports.ts';
+import type { GuestConfig, GuestConfigStore } from '../../../src/core/guest-configs.ts';
+import type { DiskStore, Hypervisor } from '../../../src/core/ports.ts';
 import { domainPhase, parseVpsId, type VpsId } from '../../../src/core/vps.ts';
 import { lostReboot, xlLog } from '../../../src/core/xl-log.ts';
 import { createDiskFiles } from '../../../src/drivers/disk-files.ts';
@@ -34,6 +35,7 @@ export function describeHypervisor(name: string, open: () => Promise<DriverNode>
       guest = {
         vps,
         memory_mb: node.memory_mb,
+        mac: '00:16:3e:00:00:91',
         nics: [{ ip: '192.0.2.91', netmask: '255.255.255.0', broadcast: '192.0.2.255' }],
         disks: { type: 'lvm', root: root?.path ?? '', swap: swap?.path ?? '' },
         kernel: node.kernel,

@@ -1,0 +1,80 @@
+// Guests' configurations: what goes into them, and who keeps them.
+import type { ImageType } from './disks.ts';
+import type { Nic } from './ports.ts';
+import type { VpsId } from './vps.ts';
+
+/** What /etc/xen/xenNN is written from. */
+export interface GuestConfig {
+  readonly vps: VpsId;
+  readonly memory_mb: number;
+  /** Of {@link GuestConfigStore.mac}. */
+  readonly mac: string;
+  readonly nics: readonly Nic[];
+  readonly disks: { readonly type: ImageType; readonly root: string; readonly swap: string };
+  readonly kernel: string;
+  readonly initrd: string | undefined;
+}
+
+/** What the configuration of a guest that installs itself is written from. */
+interface OwnInstallation {
+  readonly vps: VpsId;
+  readonly memory_mb: number;
+  /** Of {@link GuestConfigStore.mac}. */
+  readonly mac: string;
+  readonly ips: readonly string[];
+  readonly disks: { readonly type: ImageType; readonly root: string; readonly swap: string };
+}
+
+/** A fully virtualized guest (xl.cfg(5), type="hvm"). */
+export interface HvmConfig extends OwnInstallation {
+  /** Opens a VNC screen on vnc_listen; undefined: no screen. */
+  readonly vnc_password: string | undefined;
+  /** Boots from this CD image first; undefined: from the disk. */
+  readonly iso_path: string | undefined;
+}
+
+/** A BSD guest, paravirtual, with a kernel of its own. */
+export interface BsdConfig extends OwnInstallation {
+  readonly kernel: string;
+}
+
+/** A guest's configuration as it stands in its file. */
+export interface GuestFile {
+  /** Every byte as one character (latin1), whatever an admin wrote. */
+  readonly text: string;
+  readonly mode: number;
+  /** Whether the autostart link is there. */
+  readonly autostart: boolean;
+}
+
+/** The files /etc/xen/xenNN and /etc/xen/auto/xenNN. */
+export interface GuestConfigStore {
+  /** Path of the VPS's configuration file, whether it exists or not. */
+  path(vps: VpsId): string;
+  exists(vps: VpsId): Promise<boolean>;
+  /**
+   * The MAC address that the VPS has for life: of its configuration, or of the one that was {@link withdraw}n; where there is none,
+   * a new one, that no other configuration on the node has. Error: `invalid_value` where vps_mac_prefix cannot be used.
+   */
+  mac(vps: VpsId): Promise<string>;
+  /** Renders a paravirtual guest, and checks every value that goes in. Error: `invalid_value`. */
+  render(config: GuestConfig): GuestFile;
+  /** Renders a paravirtual guest as {@link render} does, and writes it atomically. */
+  write(config: GuestConfig): Promise<void>;
+  /** The same for a fully virtualized guest; only root may read it, for the password in it. */
+  writeHvm(config: HvmConfig): Promise<void>;
+  /** The same for a BSD guest. */
+  writeBsd(config: BsdConfig): Promise<void>;
+  /** Makes the autostart link; there already is fine. */
+  enableAutostart(vps: VpsId): Promise<void>;
+  /** Removes the autostart link; gone already is fine. */
+  disableAutostart(vps: VpsId): Promise<void>;
+  /** The configuration as it is now; undefined where there is none. */
+  read(vps: VpsId): Promise<GuestFile | undefined>;
+  /** Makes file and link what a {@link GuestFile} says; undefined removes both. */
+  put(vps: VpsId, file: GuestFile | undefined): Promise<void>;
+  /** Removes the configuration and the autostart link; gone already is fine. */
+  remove(vps: VpsId): Promise<void>;
+  /** The same while a system is built in place: what the VPS keeps for life is remembered until the next configuration is written. */
+  withdraw(vps: VpsId): Promise<void>;
+}
