@@ -49,4 +49,6 @@ export interface OperationContext extends Ports {
    * or the call failed after all.
    */
   onAnswer(outcome: AnswerOutcome): void;
+  /** Lets go of the VPS's lock before the handler ends: from then on it only waits, and others may change the VPS. */
+  unlock(): Promise<void>;
 }

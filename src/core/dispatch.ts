@@ -131,7 +131,7 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
     onLate: (error?: AgentError) => void,
   ) {
     const answers = new PendingAnswers();
-    const ctx: OperationContext = {
+    const ctx: Omit<OperationContext, 'unlock'> = {
       ...ports,
       config,
       caller,
@@ -139,9 +139,9 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
       onAnswer: (delivery) => answers.add(delivery),
     };
     const vps = input['vpsname'] as VpsId | undefined;
-    const handle = async () => {
+    const handle = async (unlock = async () => {}) => {
       if (!(await caller.stillKnown())) throw changedMeanwhile(caller);
-      return operation.handler(ctx, input);
+      return operation.handler({ ...ctx, unlock }, input);
     };
     const { lock, settles = true } = operation;
     const work = lock === 'vps' && vps ? underLock(vps, operation.name, handle, { settles }) : handle();

@@ -25,8 +25,14 @@ export interface Hypervisor {
   tidySaved(vps: VpsId): Promise<readonly string[]>;
   /** The VPSes of which there is saved memory, or what is left of its use. */
   savedVpses(): Promise<readonly VpsId[]>;
-  /** Asks the guest to power off and waits until its domain is gone, at most `wait_ms`; then `program_timeout`. */
-  shutdown(vps: VpsId, wait_ms: number): Promise<void>;
+  /**
+   * Asks the guest to power off, and waits at most `wait_ms` until its domain is gone; `stopping` where it is not by then. Once it was
+   * asked, `onAsked` is awaited: what follows only looks. Errors: `vps_not_running`, and `program_failed` where the guest cannot be
+   * asked, came back, or stays as a dead domain.
+   */
+  shutdown(vps: VpsId, wait_ms: number, onAsked?: () => Promise<void>): Promise<'stopped' | 'stopping'>;
+  /** Whether this process asked the domain to power off, and it may still do so. */
+  isAskedToStop(domain: Domain): boolean;
   /** Says that an order wants the stopped guest stopped: where a reboot of its own was lost, it is not made up for. */
   leaveStopped(vps: VpsId): Promise<void>;
   /** Powers the guest off at once and waits until its domain is gone. */

@@ -7,13 +7,14 @@ import type { VpsId } from './vps.ts';
 
 /**
  * Does something with a VPS while nobody else changes it: under its lock, where no job of it runs, and after what a reinstall
- * that was cut off has begun is finished. `holder` is what others are told. Errors: `vps_busy`, `lock_lost`, `program_*`, and the
+ * that was cut off has begun is finished. `holder` is what others are told. Work that only waits from some moment on lets go of the
+ * lock then; it changes nothing any more. Errors: `vps_busy`, `lock_lost`, `program_*`, and the
  * work's.
  */
 export type UnderLock = <T>(
   vps: VpsId,
   holder: string,
-  work: () => Promise<T>,
+  work: (letGo: () => Promise<void>) => Promise<T>,
   options?: UnderLockSettings,
 ) => Promise<T>;
 
@@ -74,7 +75,7 @@ export function createUnderLock({ ports, log }: UnderLockOptions): UnderLock {
           await settleSystems(vps);
           await ports.systems.requireWhole(vps);
         }
-        return work();
+        return work(lock.release);
       });
     } finally {
       await lock.release();

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/schema.ts';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, asAgentError } from '../core/errors.ts';
+import { holdingNothing } from '../core/held-locks.ts';
 import type { Hypervisor } from '../core/ports.ts';
 import type { Finished, Runner } from '../core/runner.ts';
 import { bySystemd, inGuestScope } from '../core/transient-unit.ts';
@@ -37,6 +38,11 @@ export interface XlOptions extends Pick<PresenceOptions, 'holdsXendomains'> {
 const MAX_DESTROYED = 3;
 /** Between the two domains of a guest's reboot: 2 to 10 s, and more on a slow node. */
 const REBOOT_MS = 30_000;
+/** Who was asked to power off and is still there after this is not going to. */
+const ASKED_MS = 10 * 60_000;
+
+/** A domain is still there after the time that was to be waited. */
+class NotGone extends AgentError {}
 
 /** Says what Xen has of the VPS now, as the end of a sentence. */
 function whatIsThere(vps: VpsId, domain: Domain | undefined): string {
@@ -136,13 +142,15 @@ export function createXl({
 
   /**
    * Waits until the domain is gone. A reboot gives a new id: then it came back, and is what is returned. `stays` names what is
-   * wrong with a phase that the domain has stayed in for `settle_ms`; a domain passes through any of them on its way down.
+   * wrong with a phase that the domain has stayed in for `settle_ms`; a domain passes through any of them on its way down. `failed`
+   * is what makes waiting vain.
    */
   async function waitUntilGone(
     vps: VpsId,
     before: Domain,
     wait_ms: number,
     stays: (phase: DomainPhase) => AgentError | undefined,
+    failed: () => AgentError | undefined = () => undefined,
   ): Promise<Domain | undefined> {
     const started = performance.now();
     let phase: DomainPhase | undefined;
@@ -166,11 +174,11 @@ export function createXl({
         phase = domainPhase(domain);
         phase_since = now;
       }
-      const wrong = now - phase_since >= settle_ms ? stays(phase) : undefined;
+      const wrong = failed() ?? (now - phase_since >= settle_ms ? stays(phase) : undefined);
       if (wrong) throw wrong;
       const left_ms = wait_ms - (now - started);
       if (left_ms <= 0) {
-        throw new AgentError(
+        throw new NotGone(
           'program_timeout',
           `${vps.name} is not gone after ${wait_ms / 1000} s: ${whatIsThere(vps, domain)}.`,
         );
@@ -199,9 +207,9 @@ export function createXl({
   }
 
   /** The guest's domain. Between the two of a reboot Xen has none for seconds, and xl's process makes the next one all the same. */
-  async function afterReboot(vps: VpsId): Promise<Domain | undefined> {
+  async function afterReboot(vps: VpsId, limit_ms = REBOOT_MS): Promise<Domain | undefined> {
     const look = () => guests.of(vps);
-    const found = await whenSettled(look, ({ kind }) => kind === 'starting', { limit_ms: REBOOT_MS });
+    const found = await whenSettled(look, ({ kind }) => kind === 'starting', { limit_ms });
     if (found.kind === 'domain') return found.domain;
     if (found.kind !== 'starting') return undefined;
     throw new AgentError(
@@ -209,6 +217,42 @@ export function createXl({
       `${vps.name} is being started by xl (process ${found.pid}), which does not come to an end: try again, and see ${xlLog(config.xen_log_dir, vps)}.`,
     );
   }
+
+  /** Domain ids, and when each was asked. */
+  const asked_to_stop = new Map<number, number>();
+
+  /**
+   * Has xl ask the guest to power off, which waits up to a minute for its acknowledgement: beside the caller, and without the locks
+   * that it works under. What xl then fails with counts where the guest is as it was.
+   */
+  function askToStop(vps: VpsId, domain: Domain): { failed: () => AgentError | undefined } {
+    let failure: AgentError | undefined;
+    const before = domainPhase(domain);
+    asked_to_stop.set(domain.domid, performance.now());
+    const end = (error: AgentError | undefined) => {
+      failure = error;
+      if (error) asked_to_stop.delete(domain.domid);
+    };
+    if (before === 'running' || before === 'paused' || before === 'building') {
+      holdingNothing(() => change(vps, 'shutdown', [domainName(vps)], shutdown_timeout_ms)).then(
+        // Another domain is the guest after a reboot of its own, not one that did not answer.
+        ({ failure: told, there }) =>
+          end(told && there?.domid === domain.domid && domainPhase(there) === before ? told : undefined),
+        (thrown: unknown) => end(asAgentError(thrown)),
+      );
+    }
+    return { failed: () => failure };
+  }
+
+  const deadDomain =
+    (vps: VpsId, { domid }: Domain) =>
+    (phase: DomainPhase) =>
+      phase === 'crashed' || phase === 'preserved'
+        ? new AgentError(
+            'program_failed',
+            `${vps.name} is down, but its configuration keeps its domain ${domid} (${phase}); destroy it.`,
+          )
+        : undefined;
 
   const notRunning = (vps: VpsId) =>
     new AgentError('vps_not_running', `${vps.name} is not running: Xen has no such domain.`);
@@ -240,28 +284,32 @@ export function createXl({
 
     leaveStopped: (vps) => noteLeftStopped(config.xen_log_dir, vps),
 
-    async shutdown(vps, wait_ms) {
-      const domain = await afterReboot(vps);
+    isAskedToStop: ({ domid }) => {
+      const since = asked_to_stop.get(domid);
+      return since !== undefined && performance.now() - since < ASKED_MS;
+    },
+
+    async shutdown(vps, wait_ms, onAsked = async () => {}) {
+      const until = performance.now() + wait_ms;
+      const domain = await afterReboot(vps, Math.max(Math.min(wait_ms, REBOOT_MS), poll_ms));
       if (!domain) {
         await noteLeftStopped(config.xen_log_dir, vps);
         throw notRunning(vps);
       }
-      const before = domainPhase(domain);
-      if (before === 'running' || before === 'paused' || before === 'building') {
-        const { failure, there } = await change(vps, 'shutdown', [domainName(vps)], shutdown_timeout_ms);
-        // Another domain is the guest after a reboot of its own, not one that did not answer.
-        if (failure && there?.domid === domain.domid && domainPhase(there) === before) throw failure;
+      const asking = askToStop(vps, domain);
+      await onAsked();
+      try {
+        const left_ms = Math.max(until - performance.now(), 0);
+        const back = await waitUntilGone(vps, domain, left_ms, deadDomain(vps, domain), asking.failed);
+        if (back) throw cameBack(vps, back);
+        // Between the two domains of a reboot that it makes instead.
+        if ((await guests.process(vps)) !== undefined && performance.now() >= until) return 'stopping';
+      } catch (error) {
+        if (error instanceof NotGone) return 'stopping';
+        throw error;
       }
-      const back = await waitUntilGone(vps, domain, wait_ms, (phase) =>
-        phase === 'crashed' || phase === 'preserved'
-          ? new AgentError(
-              'program_failed',
-              `${vps.name} is down, but its configuration keeps its domain ${domain.domid} (${phase}); destroy it.`,
-            )
-          : undefined,
-      );
-      if (back) throw cameBack(vps, back);
       await noteLeftStopped(config.xen_log_dir, vps);
+      return 'stopped';
     },
 
     async destroy(vps, wait_ms) {

@@ -3,7 +3,7 @@ import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { out, vpsname } from '../core/fields.ts';
 import { Double, type LegacyValue } from '../core/legacy-value.ts';
 import { defineOperation } from '../core/operation.ts';
-import { domainPhase } from '../core/vps.ts';
+import { type DomainPhase, domainPhase } from '../core/vps.ts';
 
 const domain = z
   .object({
@@ -25,6 +25,9 @@ const job = z
     ended: out.string('ISO 8601.').optional(),
   })
   .meta({ typeName: 'Job' });
+
+/** Phases of a guest that may still be about to power off. */
+const ALIVE: readonly DomainPhase[] = ['running', 'paused', 'building'];
 
 export default defineOperation({
   name: 'getVPSState',
@@ -71,8 +74,9 @@ export default defineOperation({
     if (presence.kind !== 'domain')
       return { state: presence.kind === 'awaited' ? 'stopped' : presence.kind, last_job };
     const { domain: found } = presence;
+    const phase = domainPhase(found);
     return {
-      state: domainPhase(found),
+      state: ALIVE.includes(phase) && hypervisor.isAskedToStop(found) ? 'stopping' : phase,
       domain: {
         id: found.name,
         domid: found.domid,

@@ -90,7 +90,7 @@ const CASES: Record<string, Case> = {
     prepare: start,
     params: onlyVps,
     legacy: (vps) => ['OK', `Shut down ${vps}`],
-    modern: (vps) => ({ result: `Shut down ${vps}` }),
+    modern: (vps) => ({ result: `Shut down ${vps}`, state: 'stopped' }),
     afterwards: async (vps) => expect(await running(vps)).toBe(false),
   },
   destroyVPS: {

@@ -54,6 +54,7 @@ export function hypervisorWith(domains: readonly Domain[]) {
     create: no,
     leaveStopped: async () => undefined,
     shutdown: no,
+    isAskedToStop: () => false,
     destroy: no,
     freeMemory_mib: no,
   };

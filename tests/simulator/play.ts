@@ -111,8 +111,10 @@ export class Player {
         asked.outcome = outcome;
         if (asked.order) asked.order.until_ms = engine.now;
         startAnswered?.();
-        if (LEAVES_STOPPED.includes(operation) && (outcome.ok || outcome.error.code === 'vps_not_running'))
-          watch.leftStopped(vps);
+        const is_stopped = outcome.ok
+          ? outcome.output['state'] !== 'stopping'
+          : outcome.error.code === 'vps_not_running';
+        if (LEAVES_STOPPED.includes(operation) && is_stopped) watch.leftStopped(vps);
         if (operation === 'setup' && outcome.ok) watch.handedOver(vps);
         if (outcome.ok) {
           machine.log.push(

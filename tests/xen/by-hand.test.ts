@@ -109,6 +109,6 @@ it(`xl create by hand in a loop against ${REINSTALLS} reinstalls: never on a dis
   const boots = await consoleCount(vpsname, UP);
   await modern('startVPS', { vpsname });
   await consoleShows(vpsname, UP, boots + 1);
-  await modern('shutdownVPS', { vpsname });
+  await modern('shutdownVPS', { vpsname, wait_s: 120 });
   expect(await isClean(vpsname)).toBe(true);
 });

@@ -107,7 +107,7 @@ describe('an orderly reboot of the node', () => {
       expect(await guest.run('/bin/busybox cat /etc/word')).toBe(`${vpsname}-wrote`);
       guest.close();
       expect(await consoleCount(vpsname, UP), vpsname).toBe(boots[index]);
-      await modern('shutdownVPS', { vpsname });
+      await modern('shutdownVPS', { vpsname, wait_s: 120 });
       expect(await isClean(vpsname), vpsname).toBe(true);
       expect(await fileOf(vpsname, '/etc/word')).toBe(`${vpsname}-wrote`);
       await modern('startVPS', { vpsname });
@@ -130,7 +130,7 @@ describe('an orderly reboot of the node', () => {
     const before = await consoleCount(REINSTALLED, UP);
     await modern('startVPS', { vpsname: REINSTALLED });
     await consoleShows(REINSTALLED, UP, before + 1);
-    await modern('shutdownVPS', { vpsname: REINSTALLED });
+    await modern('shutdownVPS', { vpsname: REINSTALLED, wait_s: 120 });
     expect(await isClean(REINSTALLED), told).toBe(true);
     note(
       'an orderly reboot with three guests',

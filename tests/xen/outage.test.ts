@@ -86,7 +86,12 @@ describe('the node goes wrong', () => {
       const { state } = await modern('getVPSState', { vpsname: 'xen06' });
       return state === 'running' || undefined;
     });
-    expect(await panel('shutdownVPS', { vpsname: 'xen06' })).toEqual(['OK', 'Shut down xen06']);
+    const [ok] = (await panel('shutdownVPS', { vpsname: 'xen06' })) as string[];
+    expect(ok).toBe('OK');
+    // Of this slow machine's guests some take longer than the panel's 17 s.
+    await modern('shutdownVPS', { vpsname: 'xen06', wait_s: 120 }).catch(({ code }) =>
+      expect(code).toBe('vps_not_running'),
+    );
     await modern('reinstallVPSos', {
       vpsname: 'xen08',
       ostype: 'bare',

@@ -104,7 +104,7 @@ it(`lvrename killed ${KILLS} times while two systems are exchanged: what the age
     const boots = await consoleCount(vpsname, UP);
     await modern('startVPS', { vpsname });
     await consoleShows(vpsname, UP, boots + 1);
-    await modern('shutdownVPS', { vpsname });
+    await modern('shutdownVPS', { vpsname, wait_s: 120 });
     expect(await isClean(vpsname)).toBe(true);
     await modern('rollbackVPSos', { vpsname });
   }

@@ -101,7 +101,7 @@ describe('a saved guest', () => {
     expect(await consoleCount(vpsname, UP)).toBe(boots);
     await guest.run('echo later >>/etc/word');
     guest.close();
-    await modern('shutdownVPS', { vpsname });
+    await modern('shutdownVPS', { vpsname, wait_s: 120 });
     expect(await isClean(vpsname)).toBe(true);
     expect(await fileOf(vpsname, '/etc/word')).toBe('kept\nlater');
   });
@@ -130,7 +130,7 @@ describe('a saved guest', () => {
     expect(await jobEnd(vpsname)).toMatchObject({ kind: 'fsck', state: 'succeeded' });
     await boot();
     guest.close();
-    await modern('shutdownVPS', { vpsname });
+    await modern('shutdownVPS', { vpsname, wait_s: 120 });
     expect(await isClean(vpsname)).toBe(true);
   });
 
@@ -166,7 +166,7 @@ describe('a saved guest', () => {
     expect(await guest.run('echo "[$WORD]"')).toBe('[remembered]');
     expect(await consoleCount(vpsname, UP)).toBe(before);
     guest.close();
-    await modern('shutdownVPS', { vpsname });
+    await modern('shutdownVPS', { vpsname, wait_s: 120 });
     expect(await isClean(vpsname)).toBe(true);
   });
 });

@@ -16,7 +16,9 @@ const phases = [
   ['life', 'failures'],
   ['drivers', 'reboot'],
   ['footprint'],
-  ...['bootstrap', 'thin', 'console', ...BETWEEN].map((name) => (long || named.includes(name) ? [name] : [])),
+  ...['bootstrap', 'thin', 'console', 'old-node', ...BETWEEN].map((name) =>
+    long || named.includes(name) ? [name] : [],
+  ),
   ['systems'],
   ['hostile'],
   ['outage'],
