@@ -181,11 +181,16 @@ export const MUTANTS: readonly Mutant[] = [
     '',
   ]),
   mutant('a deletion is not noted', ['operations/vps-kill.ts', 'await systems.beginDeletion(vps);', '']),
-  mutant('disks are made beside the only system', [
-    'operations/disks-setup.ts',
-    'if (!there.root) await requireNoSystem(store, vps);',
-    'void requireNoSystem;',
-  ]),
+  // That an empty disk counts as no system keeps the other one safe by itself.
+  mutant(
+    'disks are made beside the only system',
+    [
+      'operations/disks-setup.ts',
+      'if (!there.root) await requireNoSystem(store, vps);',
+      'void requireNoSystem;',
+    ],
+    [OLD, 'if (!(await store.hasContent(current)))', 'if (!current.path)'],
+  ),
   mutant('restored memory stays while the guest runs', [
     'drivers/xl-saved.ts',
     "await saved.move(vps, 'restoring', 'resuming');\n      await resume(vps);",
