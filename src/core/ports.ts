@@ -308,6 +308,8 @@ export type OperatingSystem =
 export interface Installable {
   /** The operating system's name: the ostype, or what the appliance depends on. */
   readonly os: string;
+  /** What is installed, for people, where that is not what the ostype says. */
+  readonly told_as?: string;
   readonly system: OperatingSystem;
   /** The folder of the appliance that is set up at the guest's first boot, where the ostype is one's name. */
   readonly appliance: string | undefined;

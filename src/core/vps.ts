@@ -65,9 +65,12 @@ export function domainPhase(domain: Pick<Domain, 'state' | 'memory_mib'>): Domai
 }
 
 /** Guests that install themselves, by the ostype that asks for them. */
-export type SelfInstalledGuest = 'xenhvm' | 'netbsd';
+export type SelfInstalledGuest = (typeof SELF_INSTALLED)[number];
+
+/** Their names. */
+export const SELF_INSTALLED = ['xenhvm', 'netbsd', 'manual'] as const;
 
 /** The guest that installs itself which an ostype asks for, if it does. */
 export function selfInstalledGuest(ostype: string): SelfInstalledGuest | undefined {
-  return ostype === 'xenhvm' || ostype === 'netbsd' ? ostype : undefined;
+  return SELF_INSTALLED.find((name) => name === ostype);
 }

@@ -1,9 +1,10 @@
 import { access, constants, readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { closest, distance } from 'fastest-levenshtein';
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Installable, OperatingSystem, TemplatePrograms, Templates } from '../core/ports.ts';
-import { selfInstalledGuest } from '../core/vps.ts';
+import { SELF_INSTALLED, selfInstalledGuest } from '../core/vps.ts';
 import { unlessMissing } from './missing.ts';
 
 /** A template's name is a word of a panel's menu and an argument of programs. */
@@ -40,6 +41,13 @@ async function findPrograms(folder: string): Promise<TemplatePrograms | undefine
   const rest = await Promise.all(names.map(find));
   return Object.assign({ install_os }, ...rest);
 }
+
+/** What DTC's panel always offers, and what it is here. */
+const OLD_NAMES: Readonly<Record<string, { readonly now: string; readonly told_as: string }>> = {
+  centos: { now: 'rocky', told_as: 'rocky (which goes on where CentOS ended)' },
+  'debian-dtc': { now: 'dtc', told_as: 'Debian with the appliance dtc' },
+};
+const PROGRAM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
 const unknown = (why: string) => new AgentError('unknown_os', `${why}; see getInstallableOS.`);
 
@@ -79,11 +87,46 @@ export function createTemplates({
     return undefined;
   }
 
+  /** The programs that a template needs: a line of its file `needs` is one, or several of which one is enough, with | between. */
+  async function requireNeeds({ os, system }: Installable): Promise<void> {
+    if (system.kind !== 'template') return;
+    const file = join(dirname(system.programs.install_os), 'needs');
+    const lines = (await unlessMissing(readFile(file, 'utf8'), '')).split('\n');
+    for (const line of lines.map((text) => text.replace(/#.*/, '').trim()).filter((text) => text !== '')) {
+      const paths = line
+        .split('|')
+        .flatMap((name) => PROGRAM_FOLDERS.map((folder) => join(folder, name.trim())));
+      const there = await Promise.all(paths.map(isProgram));
+      if (!there.includes(true)) {
+        throw unknown(
+          `${os} cannot be installed on this node: it needs ${line.replaceAll('|', ' or ')}; install it`,
+        );
+      }
+    }
+  }
+
+  async function operatingSystems(): Promise<string[]> {
+    const names = [];
+    for (const os of await folders(os_dir)) {
+      if (os !== IMAGE) names.push(os);
+      for (const variant of await variants(os)) names.push(`${os}-${variant}`);
+    }
+    return names;
+  }
+
+  /** The error for a name that is none, with the nearest one that is. */
+  async function noSuch(name: string): Promise<AgentError> {
+    const there = [...SELF_INSTALLED, ...(await operatingSystems()), ...(await folders(app_dir))];
+    const near = there.filter((other) => distance(name, other) <= Math.max(2, name.length / 3));
+    const nearest = near.length > 0 ? `; the nearest is ${closest(name, near)}` : '';
+    return unknown(
+      `There is no operating system template or appliance ${name.slice(0, 64)} that can be installed${nearest}`,
+    );
+  }
+
   async function findAppliance(name: string): Promise<Installable> {
     const folder = join(app_dir, name);
-    if (!(await isA('isDirectory', folder))) {
-      throw unknown('There is no operating system template or appliance of that name that can be installed');
-    }
+    if (!(await isA('isDirectory', folder))) throw await noSuch(name);
     const depends = (await unlessMissing(readFile(join(folder, 'depends'), 'utf8'), '')).trim();
     const system = NAME.test(depends) ? await findSystem(depends) : undefined;
     if (!system || system.kind === 'self-installed') {
@@ -97,19 +140,25 @@ export function createTemplates({
   }
 
   return {
-    async operatingSystems() {
-      const names = [];
-      for (const os of await folders(os_dir)) {
-        if (os !== IMAGE) names.push(os);
-        for (const variant of await variants(os)) names.push(`${os}-${variant}`);
-      }
-      return names;
-    },
+    operatingSystems,
     applications: () => folders(app_dir),
-    async find(ostype) {
-      if (!NAME.test(ostype)) throw unknown('An ostype is a plain name');
-      const system = await findSystem(ostype);
-      return system ? { os: ostype, system, appliance: undefined } : findAppliance(ostype);
-    },
+    find,
   };
+
+  async function find(ostype: string): Promise<Installable> {
+    if (!NAME.test(ostype)) throw unknown('An ostype is a plain name');
+    const system = await findSystem(ostype);
+    const old_name = OLD_NAMES[ostype];
+    const is_there = system !== undefined || (await isA('isDirectory', join(app_dir, ostype)));
+    if (!is_there && old_name) {
+      const { now, told_as } = old_name;
+      const is_known =
+        (await findSystem(now)) !== undefined || (await isA('isDirectory', join(app_dir, now)));
+      if (!is_known) throw unknown(`${ostype} is installed as ${told_as}, and this node has no ${now}`);
+      return { ...(await find(now)), told_as };
+    }
+    const found = system ? { os: ostype, system, appliance: undefined } : await findAppliance(ostype);
+    await requireNeeds(found);
+    return found;
+  }
 }

@@ -152,7 +152,7 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
 
     const systemName = (at: Site) => {
       const debian = at.installable.system.kind === 'debian' && at.installable.appliance === undefined;
-      return debian ? `Debian ${debianRelease(at)}` : request.os;
+      return debian ? `Debian ${debianRelease(at)}` : (at.installable.told_as ?? request.os);
     };
     const doneMessage = (at: Site) =>
       [`${systemName(at)} is installed on ${vps.name}; startVPS boots it.`, at.choice.told]

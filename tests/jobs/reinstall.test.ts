@@ -362,6 +362,7 @@ describe('a guest that installs itself', () => {
   it.each([
     ['xenhvm', 'type = "hvm"', 'writeXenHVMconf'],
     ['netbsd', 'kernel = "/boot/netbsd-INSTALL_XEN3_DOMU"', 'changeBSDkernel'],
+    ['manual', 'kernel = "/boot/k"\nramdisk = "/boot/i"', 'put a system on them'],
   ])('%s gets a configuration, and its disks stay', async (os, line, next) => {
     const { begun, error, message } = await reinstall({ os });
     expect(error).toBeUndefined();
