@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { loadConfig } from './config/load.ts';
+import { loadConfig, parseConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import { AgentError } from './core/errors.ts';
 import type { FileLocks, PasswordFile } from './core/ports.ts';
@@ -14,6 +14,7 @@ import { createPasswordHasher } from './drivers/htpasswd-hash.ts';
 import { createRunner } from './drivers/run.ts';
 import { selfCheck } from './drivers/self-check.ts';
 import { setupCommand } from './setup/command.ts';
+import { createProbes } from './setup/try-values.ts';
 import { readTls } from './transport/tls.ts';
 
 /** The SOAP users' passwords, in etc_dir. */
@@ -74,6 +75,7 @@ export async function setUpByHand(config_file: string, words: readonly string[])
     config_file,
     sample: sampleConfig(),
     readTls,
+    probes: createProbes(createRunner({ path: parseConfig('').program_path })),
     config: () => loadConfig(config_file),
     passwords: () => passwordsAlone(config_file),
     input: () => text(process.stdin),

@@ -17,6 +17,7 @@ import { createDiskFiles } from './drivers/disk-files.ts';
 import { createFileLocks, createVpsLocks } from './drivers/flock.ts';
 import { createGuestConfigs } from './drivers/guest-config.ts';
 import { createGuestRoots } from './drivers/guest-roots.ts';
+import { guestKernel } from './drivers/host.ts';
 import { createKnownStores } from './drivers/known-stores.ts';
 import { createLvm } from './drivers/lvm.ts';
 import { createLvmBases } from './drivers/lvm-bases.ts';
@@ -84,6 +85,7 @@ export function createDrivers(
     accounts: createAccounts({ runner, config, htpasswd: passwords }),
     consoles: createConsoleLogs({ config }),
     templates: createTemplates({ config }),
+    kernel: () => guestKernel(config),
   };
 }
 

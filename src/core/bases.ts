@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.ts';
+import { AgentError } from './errors.ts';
 import type { BaseVolume, HeldLock } from './ports.ts';
 import type { Command } from './runner.ts';
 
@@ -9,6 +10,22 @@ export interface DebianSystem {
   readonly mirror: string;
   /** More packages than every guest gets, in any order. */
   readonly packages: readonly string[];
+}
+
+/** An address that mmdebstrap and debootstrap can fetch from; one of IPv6 stands in brackets (RFC 3986). */
+const MIRROR =
+  /^(?:(?:https?|file|copy):\/[A-Za-z0-9._~:/%@+=-]+|https?:\/\/\[[0-9A-Fa-f:.]+\](?::[0-9]+)?\/[A-Za-z0-9._~:/%@+=-]*)$/;
+
+/** Whether Debian can be fetched from an address of this form. */
+export const isMirror = (address: string): boolean => MIRROR.test(address);
+
+/** Error: `invalid_value` where debian_repo is no address that Debian can be fetched from. */
+export function requireMirror({ debian_repo }: Pick<Config, 'debian_repo'>): void {
+  if (debian_repo === '' || isMirror(debian_repo)) return;
+  throw new AgentError(
+    'invalid_value',
+    `debian_repo in dtc-xen.conf is ${debian_repo}: Debian is fetched over http and https alone. Set another one, or none, and dom0's own mirror is used.`,
+  );
 }
 
 /** The Debian that the configuration asks for, or another release of it. */

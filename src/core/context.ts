@@ -29,6 +29,8 @@ export interface Ports {
   readonly templates: Templates;
   readonly systems: Systems;
   readonly locks: VpsLocks;
+  /** Finds the kernel that paravirtual guests boot. Error: `not_found`. */
+  readonly kernel: () => Promise<unknown>;
 }
 
 /** What a handler wants done once it is known whether the client has its answer; exactly one of the two is called. */

@@ -98,7 +98,8 @@ export function renderGuestConfig(guest: GuestConfig, settings: GuestSettings): 
     diskList(diskLines(disks, device, settings)),
     lines.vif,
     `root = "/dev/${device}a ro"`,
-    `extra = "${`console=hvc0 net.ifnames=0 ${parameters}`.trim()}"`,
+    // The last console is the system's (kernel-parameters.txt): the one that console users and the log are on.
+    `extra = "${['net.ifnames=0', parameters, 'console=hvc0'].filter(Boolean).join(' ')}"`,
     ...lines.ends,
   ].join('\n')}\n`;
 }

@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
+import { requireMirror } from '../core/bases.ts';
 import type { Runner } from '../core/runner.ts';
+import { guestKernel } from './host.ts';
 import { isKnownHash } from './htpasswd-hash.ts';
 import { createKnownStores } from './known-stores.ts';
 import { unlessMissing } from './missing.ts';
@@ -96,10 +98,21 @@ async function mdadmSees(path: string): Promise<string[]> {
   ];
 }
 
+/** What of the configuration makes an installation fail. */
+async function installations(config: Config): Promise<string[]> {
+  const found = await Promise.allSettled([guestKernel(config), (async () => requireMirror(config))()]);
+  return found.flatMap((one) =>
+    one.status === 'rejected'
+      ? `${(one.reason as Error).message} Until then no Debian can be installed.`
+      : [],
+  );
+}
+
 /** What an admin should change on a node whose configuration can be used, a sentence each; nothing is changed. */
 export async function selfCheck(check: SelfCheck): Promise<string[]> {
   const told = await Promise.allSettled([
     userLines(check.config),
+    installations(check.config),
     lvmSees(check),
     mdadmSees(check.mdadm_conf ?? '/etc/mdadm/mdadm.conf'),
   ]);

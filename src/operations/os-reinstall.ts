@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net';
 import * as z from 'zod';
+import { requireMirror } from '../core/bases.ts';
 import { PROGRAM_ERRORS } from '../core/errors.ts';
 import { out, password, text, vpsname, wholeNumber, word } from '../core/fields.ts';
 import { parseAddressList, parseDns, parseGateway, parseNics, requireReachable } from '../core/net.ts';
@@ -65,6 +66,7 @@ export default defineOperation({
   timeout_ms: 180_000,
   errors: [
     'unknown_os',
+    'not_found',
     'vps_running',
     'vps_saved',
     'disks_missing',
@@ -74,7 +76,10 @@ export default defineOperation({
   ],
   handler: async (ctx, { vpsname: vps, ostype, ramsize, password, nics, gateway, dns, imagetype }) => {
     const { config, templates, hypervisor, accounts, jobs } = ctx;
-    await templates.find(ostype);
+    const { system } = await templates.find(ostype);
+    if (system.kind === 'debian') requireMirror(config);
+    const brings_kernel = system.kind === 'self-installed' && system.guest !== 'manual';
+    if (!brings_kernel) await ctx.kernel();
     const request = {
       os: ostype,
       memory_mb: ramsize,

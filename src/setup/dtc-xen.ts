@@ -85,7 +85,11 @@ function refusal(key: string, value: string, exists: (path: string) => boolean):
   if (!field) return 'the agent has no such key';
   const parsed = field.safeParse(value);
   if (!parsed.success) return parsed.error.issues[0]?.message ?? 'the agent cannot take it';
-  return FILE_KEYS.includes(key) && value !== '' && !exists(value) ? 'there is no such file' : undefined;
+  if (FILE_KEYS.includes(key) && value !== '' && !exists(value)) return 'there is no such file';
+  if (key === 'KERNEL_RELEASE' && value !== '' && !exists(`/lib/modules/${value}`)) {
+    return `this node has no kernel ${value}; guests boot the one that dom0 runs`;
+  }
+  return undefined;
 }
 
 /**

@@ -2,10 +2,12 @@ import { createPrivateKey } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { loadConfig } from '../config/load.ts';
+import { loadConfig, parseConfig } from '../config/load.ts';
 import { replaceFile, writeFileAtomic } from '../core/atomic-file.ts';
 import { CERTIFICATE_FILES, KEY_FILE } from '../core/tls-files.ts';
 import { carryOver } from './dtc-xen.ts';
+import { setKeys } from './edit-config.ts';
+import { type Probes, tryValues } from './try-values.ts';
 
 /** What taking DTC-Xen's configuration over needs. */
 export interface TakeOver {
@@ -15,6 +17,7 @@ export interface TakeOver {
   readonly sample: string;
   /** Reads certificate and key as the server does; throws where it could not use them. */
   readonly readTls: (etc_dir: string, passphrase: string) => Promise<unknown>;
+  readonly probes: Probes;
 }
 
 /** What DTC-Xen's files are called when they have been taken over. */
@@ -45,14 +48,16 @@ function opens(key: string | undefined, passphrase: string): boolean {
   }
 }
 
-async function takeConfigOver({ config_file, sample }: TakeOver): Promise<readonly string[]> {
+async function takeConfigOver({ config_file, sample, probes }: TakeOver): Promise<readonly string[]> {
   const beside = (name: string) => join(dirname(config_file), name);
   const [config, soap, scripts] = await Promise.all([
     textOf(config_file),
     textOf(beside('soap.conf')),
     textOf(beside('dtc_create_vps.conf.sh')),
   ]);
-  const { text, notes } = carryOver({ config, soap, scripts }, sample, existsSync);
+  const carried = carryOver({ config, soap, scripts }, sample, existsSync);
+  const tried = await tryValues(parseConfig(carried.text, config_file), probes);
+  const text = tried.values.size === 0 ? carried.text : setKeys(carried.text, tried.values);
   if (text !== config) {
     if (config !== undefined && !existsSync(`${config_file}${DONE}`))
       await copyFile(config_file, `${config_file}${DONE}`);
@@ -60,7 +65,7 @@ async function takeConfigOver({ config_file, sample }: TakeOver): Promise<readon
   }
   await setAside(beside('soap.conf'));
   await setAside(beside('dtc_create_vps.conf.sh'));
-  return notes;
+  return [...carried.notes, ...tried.notes];
 }
 
 async function takeKeyOver(etc_dir: string, passphrase: string): Promise<readonly string[]> {

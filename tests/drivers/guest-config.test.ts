@@ -65,7 +65,7 @@ vcpus = 1
 disk = [ "phy:/dev/vg0/xen01,xvda,w", "phy:/dev/vg0/xen01swap,xvdb,w" ]
 vif = [ "mac=02:7f:6c:ed:4d:45,bridge=xenbr0,ip=192.0.2.10 192.0.2.11" ]
 root = "/dev/xvda ro"
-extra = "console=hvc0 net.ifnames=0 ro quiet"
+extra = "net.ifnames=0 ro quiet console=hvc0"
 on_poweroff = "destroy"
 on_reboot = "restart"
 on_crash = "restart"
@@ -80,8 +80,13 @@ on_crash = "restart"
     expect(text()).toContain(
       '"format=raw,vdev=hda,access=w,backendtype=phy,no-discard,script=block,target=/srv/xen01.img"',
     );
-    expect(text()).toContain('root = "/dev/hda ro"\nextra = "console=hvc0 net.ifnames=0"\n');
+    expect(text()).toContain('root = "/dev/hda ro"\nextra = "net.ifnames=0 console=hvc0"\n');
     expect(text()).not.toContain('ramdisk');
+  });
+
+  it("keeps its console on hvc0, whatever DTC-Xen's parameters say", async () => {
+    await store('XENU_EXTRA_PARM="4 TERM=xterm xencons=tty console=tty1"').write(guest);
+    expect(text()).toMatch(/^extra = ".*console=tty1 console=hvc0"$/m);
   });
 
   it.each([

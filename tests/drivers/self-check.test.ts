@@ -19,9 +19,14 @@ afterEach(() => {
 });
 
 const mdadm_conf = () => join(folder, 'mdadm.conf');
-const check = () =>
+/** A kernel for guests. */
+const KERNEL = import.meta.filename;
+const check = (keys = '') =>
   selfCheck({
-    config: parseConfig(`etc_dir=${folder}\nstate_dir=${folder}/state\n`, 'test'),
+    config: parseConfig(
+      `etc_dir=${folder}\nstate_dir=${folder}/state\nKERNELPATH=${KERNEL}\n${keys}`,
+      'test',
+    ),
     runner: programs.runner,
     mdadm_conf: mdadm_conf(),
   });
@@ -122,4 +127,16 @@ it('lines of the file of SOAP users that let nobody in are told, and nothing of 
     expect.stringMatching(/line 7: there is no name and hash/),
   ]);
   for (const secret of [md5, 'plain text', known]) expect(told.join()).not.toContain(secret);
+});
+
+it('what makes an installation fail is told: a mirror of ftp, a kernel that is not there', async () => {
+  const told = await check(
+    'debian_repo=ftp://ftp.us.debian.org/debian\nKERNELPATH=/boot/vmlinuz-2.6.32-5-xen-amd64\n',
+  );
+  expect(told).toEqual([
+    expect.stringMatching(
+      /^There is no kernel \/boot\/vmlinuz-2\.6\.32-5-xen-amd64 for guests.*no Debian can be installed/,
+    ),
+    expect.stringMatching(/^debian_repo in dtc-xen\.conf is ftp:.*over http and https alone/),
+  ]);
 });

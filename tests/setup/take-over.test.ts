@@ -1,13 +1,17 @@
 // A node that DTC-Xen ran on: the files that its versions 0.3 to 0.5 wrote.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { sampleConfig } from '../../src/docs/sample-config.ts';
+import { createRunner } from '../../src/drivers/run.ts';
 import { carryOver } from '../../src/setup/dtc-xen.ts';
 import { takeDtcXenOver } from '../../src/setup/take-over.ts';
+import { createProbes, type Probes } from '../../src/setup/try-values.ts';
 import { readTls } from '../../src/transport/tls.ts';
 
 const SOAP = `# This is the configuration file for the DTC soap server dtc-xen
@@ -36,7 +40,10 @@ const put = (name: string, text: string) => writeFileSync(at(name), text, { mode
 const read = (name: string) => readFileSync(at(name), 'utf8');
 const openssl = (args: string[], input = '') =>
   execFileSync('openssl', args, { cwd: folder, input, stdio: ['pipe', 'pipe', 'ignore'] });
-const takeOver = () => takeDtcXenOver({ config_file: at('dtc-xen.conf'), sample: sampleConfig(), readTls });
+/** A node whose mirror answers, and whose apt has every package. */
+const WORKS: Probes = { mirror: async () => undefined, unknownPackages: async () => [] };
+const takeOver = (probes = WORKS) =>
+  takeDtcXenOver({ config_file: at('dtc-xen.conf'), sample: sampleConfig(), readTls, probes });
 
 /** The three files of DTC-Xen's postinst: the key with a passphrase, the same without, the certificate. */
 function certificate(passphrase: string, bits = 2048): void {
@@ -154,6 +161,81 @@ debian_repo=http://mirror.example.com:9999/debian/
     expect(text).not.toContain('lvm1');
     expect(text).toContain('admin_user=panel\n');
   });
+});
+
+describe('what DTC-Xen 0.5 always wrote', () => {
+  const POSTINST = `listen_address=0.0.0.0
+provisioning_volgroup=vg1
+debian_repo=ftp://ftp.us.debian.org/debian
+debian_release=squeeze
+KERNEL_RELEASE=2.6.32-5-xen-amd64
+KMOD_PATH=/lib/modules/2.6.32-5-xen-amd64
+KERNELPATH=/boot/vmlinuz-2.6.32-5-xen-amd64
+debian_added_debs=module-init-tools,locales,udev,joe,screen
+XEN_DOMU_HDD_DEV_TYPE=sda
+`;
+  const GONE = ['module-init-tools'];
+  const probes: Probes = {
+    mirror: async (address, release) =>
+      address === 'http://mirror.example.com/debian' && release === 'trixie'
+        ? undefined
+        : 'it does not answer',
+    unknownPackages: async (names) => names.filter((name) => GONE.includes(name)),
+  };
+
+  it('is tried: a kernel, a mirror and a package that are no more are replaced, with a sentence for each', async () => {
+    put('dtc-xen.conf', POSTINST);
+    const notes = await takeOver(probes);
+    expect(loadConfig(at('dtc-xen.conf'))).toMatchObject({
+      KERNEL_RELEASE: '',
+      KMOD_PATH: '',
+      KERNELPATH: '',
+      debian_repo: '',
+      debian_release: 'trixie',
+      debian_added_debs: 'locales,udev,joe,screen',
+      XEN_DOMU_HDD_DEV_TYPE: 'sd',
+    });
+    const all = notes.join('\n');
+    for (const sentence of [
+      'KERNEL_RELEASE is not taken over: this node has no kernel 2.6.32-5-xen-amd64; guests boot the one that dom0 runs',
+      'debian_repo ftp://ftp.us.debian.org/debian cannot serve (Debian is fetched over http and https alone)',
+      'Debian has no module-init-tools (kmod does its work now); it is left out',
+    ]) {
+      expect(all).toContain(sentence);
+    }
+    expect(await takeOver(probes)).toEqual([]);
+  });
+
+  it('stays where it serves; a mirror that does not answer, or lacks the release, does not', async () => {
+    put('dtc-xen.conf', 'debian_repo=http://mirror.example.com/debian\ndebian_added_debs="joe, screen"\n');
+    expect(await takeOver(probes)).toEqual([]);
+    expect(read('dtc-xen.conf')).toContain('debian_added_debs="joe, screen"');
+    put('dtc-xen.conf', 'debian_repo=http://old.example.com/debian\n');
+    expect(await takeOver(probes)).toEqual([
+      "dtc-xen.conf: debian_repo http://old.example.com/debian cannot serve (it does not answer): the mirror in dom0's own apt sources is used",
+    ]);
+    expect(loadConfig(at('dtc-xen.conf')).debian_repo).toBe('');
+  });
+
+  it('is asked of apt: of a mirror on this machine, and of packages', async () => {
+    const here = createProbes(createRunner({ path: '/usr/sbin:/usr/bin:/sbin:/bin' }));
+    const server = createServer((request, response) => {
+      response.statusCode = request.url === '/debian/dists/trixie/Release' ? 200 : 404;
+      response.end('Origin: Debian\n');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const address = `http://127.0.0.1:${port}/debian/`;
+    expect(await here.mirror(address, 'trixie')).toBeUndefined();
+    expect(await here.mirror(address, 'squeeze')).toMatch(
+      /^it has no release squeeze, or does not answer: .*404/,
+    );
+    await new Promise((resolve) => server.close(resolve));
+    expect(await here.mirror(address, 'trixie')).toMatch(/does not answer/);
+    expect(await here.unknownPackages(['bash', 'module-init-tools-of-2008'])).toEqual([
+      'module-init-tools-of-2008',
+    ]);
+  }, 300_000);
 });
 
 describe('the certificate', () => {
