@@ -24,7 +24,7 @@ export type Outcome =
        */
       readonly carried?: { readonly wanted: Promise<void> };
     }
-  | { readonly ok: false; readonly error: AgentError };
+  | { readonly ok: false; readonly operation: Operation | undefined; readonly error: AgentError };
 
 /** What dispatching needs besides the call. */
 export interface DispatchOptions {
@@ -190,7 +190,7 @@ export function createDispatch({ registry, config, ports, log }: DispatchOptions
     } catch (thrown) {
       const error = asAgentError(thrown);
       report(error);
-      return { ok: false, error };
+      return { ok: false, operation, error };
     }
   };
 }

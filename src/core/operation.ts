@@ -36,6 +36,8 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodO
   readonly output: O;
   /** The legacy answer, out of the modern one. */
   legacy(output: z.output<O>, input: z.output<I>): LegacyValue;
+  /** Errors that DTC-Xen had no word for: what the legacy dialect answers instead of NOTOK. */
+  readonly legacy_errors?: Readonly<Partial<Record<ErrorCode, LegacyValue>>>;
   readonly older?: OlderForm;
   /** Takes any parameters, whatever their names, as the list `arg` (testVPSServer alone). */
   readonly takesAnything?: true;

@@ -1,3 +1,4 @@
+import type { Config } from '../config/schema.ts';
 import { AgentError, type ErrorCode } from './errors.ts';
 import type { GuestConfigStore, GuestFile } from './guest-configs.ts';
 import { holding } from './held-locks.ts';
@@ -205,6 +206,59 @@ export async function findIfThere(
   }
 }
 
+/** Whether a store has anything of a VPS: disks, old or unfinished systems. */
+export async function hasAnyDisk(store: DiskStore, vps: VpsId, { root, swap }: VpsDisks): Promise<boolean> {
+  return root !== undefined || swap !== undefined || Object.keys(await store.roots(vps)).length > 0;
+}
+
+/**
+ * Makes sure that a VPS which Xen does not have exists all the same: by a configuration, or by something on disks. Disks that cannot
+ * be seen at the moment are no evidence that there are none.
+ *
+ * @throws AgentError not_found; store_away, or no_volume_group where the configured one is not there; `program_*`
+ */
+export async function requireExists(
+  {
+    disks,
+    guests,
+    config,
+  }: {
+    readonly disks: Readonly<Record<ImageType, DiskStore>>;
+    readonly guests: Pick<GuestConfigStore, 'exists'>;
+    readonly config: Pick<Config, 'provisioning_volgroup'>;
+  },
+  vps: VpsId,
+): Promise<void> {
+  if (await guests.exists(vps)) return;
+  let unseen: AgentError | undefined;
+  for (const store of [disks.vbd, disks.lvm]) {
+    try {
+      const found = await findIfThere(store, vps, (why) => {
+        if (config.provisioning_volgroup !== '') unseen ??= why;
+      });
+      if (found && (await hasAnyDisk(store, vps, found))) return;
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error;
+      unseen ??= error;
+    }
+  }
+  if (unseen) {
+    const told = `Whether ${vps.name} exists cannot be told: it has no configuration, and its disks cannot be looked for`;
+    throw new AgentError(unseen.code, `${told}. ${unseen.message}`, { cause: unseen });
+  }
+  throw new AgentError(
+    'not_found',
+    `There is no ${vps.name} on this node: neither a domain, nor a configuration in /etc/xen, nor disks (lvm or vbd).`,
+  );
+}
+
+/** The kind of disks that is to be deleted. */
+export interface StoreToEmpty {
+  readonly store: DiskStore;
+  /** The kinds that were looked for to find it. */
+  readonly looked_for: readonly ImageType[];
+}
+
 /**
  * Finds the kind of disks that is to be deleted: the one that the VPS has, old and unfinished systems among them; where it has none,
  * either does.
@@ -215,15 +269,14 @@ export async function storeToEmpty(
   stores: Readonly<Record<ImageType, DiskStore>>,
   vps: VpsId,
   asked: ImageType | undefined,
-): Promise<DiskStore> {
+): Promise<StoreToEmpty> {
   const usable: DiskStore[] = [];
   const having: DiskStore[] = [];
   for (const store of [stores.lvm, stores.vbd].filter(({ type }) => type !== asked)) {
     const found = await findIfThere(store, vps);
     if (!found) continue;
     usable.push(store);
-    const has_any = found.root || found.swap || Object.keys(await store.roots(vps)).length > 0;
-    if (has_any) having.push(store);
+    if (await hasAnyDisk(store, vps, found)) having.push(store);
   }
   if (asked === undefined && having.length > 1) {
     throw new AgentError(
@@ -238,7 +291,9 @@ export async function storeToEmpty(
       `killVPS: ${vps.name} has ${other.type} disks, and imagetype is ${asked}; nothing was touched.`,
     );
   }
-  return asked ? stores[asked] : (having[0] ?? usable[0] ?? stores.vbd);
+  if (asked) return { store: stores[asked], looked_for: [asked] };
+  const store = having[0] ?? usable[0] ?? stores.vbd;
+  return { store, looked_for: having[0] ? [store.type] : usable.map(({ type }) => type) };
 }
 
 /** Both disks of a VPS. */

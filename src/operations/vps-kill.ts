@@ -3,7 +3,13 @@ import { AgentError, PROGRAM_ERRORS } from '../core/errors.ts';
 import { result, vpsname, word } from '../core/fields.ts';
 import { defineOperation } from '../core/operation.ts';
 import type { VpsId } from '../core/vps.ts';
-import { requireUnused, storeToEmpty, whileStopped, whileUnconfigured } from '../core/vps-checks.ts';
+import {
+  hasAnyDisk,
+  requireUnused,
+  storeToEmpty,
+  whileStopped,
+  whileUnconfigured,
+} from '../core/vps-checks.ts';
 
 const CANNOT = 'cannot be deleted';
 
@@ -49,10 +55,12 @@ export default defineOperation({
   errors: ['vps_running', 'vps_saved', 'disks_in_use', 'no_volume_group', ...PROGRAM_ERRORS],
   handler: async (ctx, { vpsname: vps, imagetype }) => {
     const { accounts, consoles, disks, guests, jobs, systems } = ctx;
-    const store = await storeToEmpty(disks, vps, imagetype);
+    const { store, looked_for } = await storeToEmpty(disks, vps, imagetype);
+    let had = false;
     await accounts.requireHomes();
     await whileStopped(ctx, vps, CANNOT, async () => {
       const before = await store.find(vps);
+      had = await hasAnyDisk(store, vps, before);
       await requireUnused(store, vps, CANNOT, before);
       await systems.beginDeletion(vps);
       let is_locked_out = false;
@@ -83,6 +91,7 @@ export default defineOperation({
     await jobs.forget(vps);
     await consoles.forget(vps);
     await systems.forget(vps);
-    return { result: `Deleted ${vps.name}` };
+    const what = had ? ` with its ${store.type} disks` : `; it had no ${looked_for.join(' and no ')} disks`;
+    return { result: `Deleted ${vps.name}${what}` };
   },
 });

@@ -4,6 +4,7 @@ import { out, vpsname } from '../core/fields.ts';
 import { Double, type LegacyValue } from '../core/legacy-value.ts';
 import { defineOperation } from '../core/operation.ts';
 import { type DomainPhase, domainPhase } from '../core/vps.ts';
+import { requireExists } from '../core/vps-checks.ts';
 
 const domain = z
   .object({
@@ -28,6 +29,8 @@ const job = z
 
 /** Phases of a guest that may still be about to power off. */
 const ALIVE: readonly DomainPhase[] = ['running', 'paused', 'building'];
+/** What a panel reads of a VPS without a domain, there or not. */
+const NOT_RUNNING = 'Not running';
 
 export default defineOperation({
   name: 'getVPSState',
@@ -44,7 +47,7 @@ export default defineOperation({
   }),
   legacy: ({ state, domain: there }): LegacyValue => {
     // A panel offers to start what does not run; that is what a saved guest wants, too.
-    if (!there) return ['mkos', 'fsck'].includes(state) ? state : 'Not running';
+    if (!there) return ['mkos', 'fsck'].includes(state) ? state : NOT_RUNNING;
     return [
       'domain',
       ['id', there.id],
@@ -55,11 +58,13 @@ export default defineOperation({
       ['cpuseconds', new Double(there.cpuseconds)],
     ];
   },
+  legacy_errors: { not_found: NOT_RUNNING, store_away: NOT_RUNNING, no_volume_group: NOT_RUNNING },
   lock: 'none',
   changes: false,
   timeout_ms: 30_000,
-  errors: [...PROGRAM_ERRORS],
-  handler: async ({ hypervisor, jobs }, { vpsname: vps }) => {
+  errors: ['not_found', 'store_away', 'no_volume_group', ...PROGRAM_ERRORS],
+  handler: async (ctx, { vpsname: vps }) => {
+    const { hypervisor, jobs } = ctx;
     const running = await jobs.current(vps);
     const last = running ?? (await jobs.last(vps));
     const last_job = last && {
@@ -71,8 +76,11 @@ export default defineOperation({
     };
     if (running) return { state: running.kind === 'reinstall' ? 'mkos' : 'fsck', last_job };
     const presence = await hypervisor.presence(vps);
-    if (presence.kind !== 'domain')
-      return { state: presence.kind === 'awaited' ? 'stopped' : presence.kind, last_job };
+    if (presence.kind === 'stopped' || presence.kind === 'awaited') {
+      await requireExists(ctx, vps);
+      return { state: 'stopped', last_job };
+    }
+    if (presence.kind !== 'domain') return { state: presence.kind, last_job };
     const { domain: found } = presence;
     const phase = domainPhase(found);
     return {

@@ -157,7 +157,7 @@ const CASES: Record<string, Case> = {
     },
     params: onlyVps,
     legacy: () => 'OK',
-    modern: (vps) => ({ result: `Deleted ${vps}` }),
+    modern: (vps) => ({ result: `Deleted ${vps} with its lvm disks` }),
     afterwards: async (vps) => {
       expect([...volumes(vps), existsSync(config(vps))]).toEqual([false, false, false]);
       expect([...volumes(`${vps}9`), existsSync(config(`${vps}9`))]).toEqual([true, true, true]);

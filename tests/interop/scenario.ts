@@ -219,7 +219,7 @@ export const ADMIN_STEPS: readonly Step[] = [
   {
     title: 'deletes a VPS',
     call: on('killVPS', vps('71'), ['imagetype', 'lvm']),
-    answer: answers('OK', { result: 'Deleted xen71' }),
+    answer: answers('OK', { result: 'Deleted xen71 with its lvm disks' }),
   },
 ];
 

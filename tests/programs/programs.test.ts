@@ -81,7 +81,10 @@ describe('disks', () => {
       code: 1,
       said: expect.stringContaining('has lvm disks, and imagetype is vbd'),
     });
-    expect(await program('dtc_kill_vps_disk', ['01'])).toMatchObject({ code: 0, out: 'Deleted xen01\n' });
+    expect(await program('dtc_kill_vps_disk', ['01'])).toMatchObject({
+      code: 0,
+      out: 'Deleted xen01 with its lvm disks\n',
+    });
   });
 
   it('are in the volume group that dtc-xen-volgroup prints', async () => {

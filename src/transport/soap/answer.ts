@@ -1,6 +1,7 @@
 import type { SoapCall } from '../../core/call.ts';
 import type { Outcome } from '../../core/dispatch.ts';
 import { AgentError, asAgentError, ERRORS } from '../../core/errors.ts';
+import type { Operation } from '../../core/operation.ts';
 import { encodeFault, versionToAnswer } from './fault.ts';
 import { encodeLegacy } from './legacy.ts';
 import { encodeModern } from './modern.ts';
@@ -36,7 +37,7 @@ const CONTENT_TYPES = Object.freeze({
  */
 export function answerCall(call: SoapCall | undefined, outcome: Outcome | AgentError): Answer {
   if (outcome instanceof AgentError) return answerError(call, outcome);
-  if (!outcome.ok) return answerError(call, outcome.error);
+  if (!outcome.ok) return answerError(call, outcome.error, outcome.operation?.legacy_errors);
   const { operation, output, input, answered, carried } = outcome;
   try {
     if (!call) throw new Error('an outcome without a call');
@@ -52,11 +53,16 @@ export function answerCall(call: SoapCall | undefined, outcome: Outcome | AgentE
   }
 }
 
-function answerError(call: SoapCall | undefined, error: AgentError): Answer {
+function answerError(
+  call: SoapCall | undefined,
+  error: AgentError,
+  legacy_errors: Operation['legacy_errors'] = {},
+): Answer {
   const nothing = { answered: async () => {} };
   const { legacy } = ERRORS[error.code];
   if (call?.dialect === 'legacy' && legacy !== 'fault') {
-    const value = legacy === 'denied' ? 'NOTOK' : `NOTOK - ${error.message}`;
+    const told = legacy === 'denied' ? 'NOTOK' : `NOTOK - ${error.message}`;
+    const value = legacy_errors[error.code] ?? told;
     return {
       status: 200,
       content_type: CONTENT_TYPES[call.soap],

@@ -284,7 +284,7 @@ describe('answerCall', () => {
 
   test.each(Object.keys(ERRORS) as ErrorCode[])('%s as the contract says', async (code) => {
     const error = new AgentError(code, 'xen01: no & no.');
-    const legacy = answerCall(call(), { ok: false, error });
+    const legacy = answerCall(call(), { ok: false, operation: undefined, error });
     const expected = { fault: undefined, notok: 'NOTOK - xen01: no & no.', denied: 'NOTOK' }[
       ERRORS[code].legacy
     ];
@@ -292,7 +292,7 @@ describe('answerCall', () => {
       expect(legacy).toMatchObject({ status: 500, body: encodeFault(call(), error) });
     else expect(legacy).toMatchObject({ status: 200, body: legacyOf('startVPS', expected) });
     const modern = call({ dialect: 'modern', namespace: 'urn:dtc-xen' });
-    expect(answerCall(modern, { ok: false, error })).toMatchObject({
+    expect(answerCall(modern, { ok: false, operation: undefined, error })).toMatchObject({
       status: 500,
       body: encodeFault(modern, error),
     });
