@@ -72,7 +72,7 @@ export function createProbes(runner: Runner): Probes {
           program: '/usr/lib/apt/apt-helper',
           args: [
             ...[...options, 'Acquire::Retries=0'].flatMap((option) => ['-o', option]),
-            ...['download-file', `${address.replace(/\/+$/, '')}/dists/${release}/Release`],
+            ...['download-file', `${address.replace(/\/$/, '')}/dists/${release}/Release`],
             join(folder, 'Release'),
           ],
           timeout_ms: 3 * SECONDS * 1000,
