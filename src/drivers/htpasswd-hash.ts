@@ -20,20 +20,25 @@ export interface PasswordHasher {
 
 type Compute = (password: Uint8Array, hash: string) => string | Promise<string>;
 
-/** The kinds of hash in an htpasswd file (contract, "Transport"): crypt(3)'s, Apache's apr1, Apache's SHA-1. */
+/** The kinds of hash in an htpasswd file (contract, "Transport"): crypt(5)'s, Apache's apr1, Apache's SHA-1. */
 const CRYPT = /^(?:\$2[aby]\$[0-9]{2}\$[./0-9A-Za-z]{53}|\$[56]\$[^\s:*!;]{1,200}|[./0-9A-Za-z]{13})$/;
+/** yescrypt, gost-yescrypt and scrypt: an admin may have copied a line of /etc/shadow. */
+const YESCRYPT =
+  /^(?:\$g?y\$[./0-9A-Za-z]{1,32}\$|\$7\$[./0-9A-Za-z]{11})[./0-9A-Za-z]{0,86}\$[./0-9A-Za-z]{43}$/;
 const APR1 = /^\$apr1\$([./0-9A-Za-z]{1,8})\$[./0-9A-Za-z]{22}$/;
 const SHA1 = /^\{SHA\}[+/0-9A-Za-z]{27}=$/;
 
 /** Whether a hash is of a kind that can be checked. */
 export function isKnownHash(hash: string): boolean {
-  return [CRYPT, APR1, SHA1].some((kind) => kind.test(hash));
+  return [CRYPT, YESCRYPT, APR1, SHA1].some((kind) => kind.test(hash));
 }
 
 /** What of a hash decides how long it takes: its kind, and its rounds. */
 export function costOf(hash: string): string {
   const [setting = 'DES'] =
-    /^(?:\$2[aby]\$[0-9]{2}|\$[56]\$(?:rounds=[0-9]+\$)?|\$apr1|\{SHA\})/.exec(hash) ?? [];
+    /^(?:\$2[aby]\$[0-9]{2}|\$[56]\$(?:rounds=[0-9]+\$)?|\$g?y\$[^$]*\$|\$7\$.{11}|\$apr1|\{SHA\})/.exec(
+      hash,
+    ) ?? [];
   return setting.replace(/^\$2[ab]/, '$2y');
 }
 
@@ -79,6 +84,7 @@ export function createPasswordHasher(runner: Runner, crypt_program: string): Pas
 
   const kinds: readonly (readonly [RegExp, Compute])[] = [
     [CRYPT, crypt],
+    [YESCRYPT, crypt],
     [APR1, apr1],
     [SHA1, sha1],
   ];

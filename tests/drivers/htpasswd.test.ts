@@ -71,7 +71,18 @@ describe('every kind of hash that htpasswd, openssl, crypt(3) and PHP make', () 
     );
   });
 
-  test('there are fifteen of them', () => expect(users.length).toBeGreaterThanOrEqual(15));
+  test('there are twenty of them', () => expect(users).toHaveLength(20));
+
+  test("yescrypt ($y$), as Debian's /etc/shadow has it, costs what its own parameters say, and not what another's do", () => {
+    const cost_of = (user: string) =>
+      costOf(lines.find((line) => line.startsWith(`${user}:`))?.slice(user.length + 1) ?? '');
+    expect(['perl-y', 'shadow-y', 'perl-gy', 'perl-7'].map(cost_of)).toEqual([
+      '$y$j75$',
+      '$y$j9T$',
+      '$gy$j75$',
+      '$7$7U..../....',
+    ]);
+  });
 
   test('anything else is no hash: nobody gets in by it', async () => {
     const odd = [
@@ -86,6 +97,11 @@ describe('every kind of hash that htpasswd, openssl, crypt(3) and PHP make', () 
       '$2y$99',
       '$6$',
       '$5$a b',
+      '$y$',
+      '$y$j9T$salt',
+      '$y$j9T$salt$short',
+      `$y$j9T$sa lt$${'a'.repeat(43)}`,
+      `$7$CU..../....salt$${'a'.repeat(42)}`,
     ];
     expect(odd.filter(isKnownHash)).toEqual([]);
     writeFileSync(path, odd.map((hash, index) => `user${index}:${hash}\n`).join(''));
