@@ -1,14 +1,13 @@
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
+import type { Finished } from '../core/runner.ts';
 import { createKnownStores } from './known-stores.ts';
 import type { LvmProgram } from './lvm-program.ts';
-import { bytesOf, type LvmReport, parseLvmReport } from './parse/lvm-report.ts';
+import { bytesOf, type LvmRow, parseLvmReport } from './parse/lvm-report.ts';
 import { lastWords } from './run.ts';
 
 /** What LVM lets a volume group or a volume be called (lvm(8), VALID NAMES). */
 export const LVM_NAME = /^[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,126}$/;
-
-type Row = LvmReport['rows'][number];
 
 const GROUP_FIELDS = 'vg_name,vg_uuid,vg_missing_pv_count,vg_free,vg_extent_size';
 const VOLUME_FIELDS =
@@ -42,6 +41,12 @@ export interface Volume {
   readonly health: string;
 }
 
+/** Why LVM would not tell: the first thing that it says, which further ones follow from. */
+function firstError(answer: Finished): string {
+  const lines = answer.stderr.split('\n').filter((line) => line.trim() !== '' && !/^\s*WARNING:/.test(line));
+  return lastWords(lines[0] === undefined ? answer : { stdout: '', stderr: lines[0] });
+}
+
 /**
  * What LVM says of the one volume group. Errors: `no_volume_group`; `store_away` where the group that this node has had is not
  * there, or another one has its name; `program_*`.
@@ -69,13 +74,16 @@ export function createLvmReports({ lvm, config, timeout_ms }: LvmReportOptions):
   const stores = createKnownStores(config);
   let noted = '';
 
-  async function report(kind: 'lv' | 'vg', fields: string, operands: readonly string[]): Promise<LvmReport> {
+  async function report(
+    kind: 'lv' | 'vg',
+    fields: string,
+    operands: readonly string[],
+  ): Promise<readonly LvmRow[]> {
     const program = `${kind}s`;
     const args = ['--reportformat', 'json', '--units', 'b', '--nosuffix', '-o', fields, ...operands];
     const answer = await lvm(program, args, timeout_ms);
     if (answer.exit_code === 0) return parseLvmReport(answer.stdout, kind);
-    const errors = /^\s*\{/.test(answer.stdout) ? parseLvmReport(answer.stdout, kind).errors : [];
-    const why = errors[0] ?? lastWords(answer);
+    const why = firstError(answer);
     const log = { log: { ...answer } };
     if (/Volume group "[^"]*" not found/.test(why)) throw await noSuchGroup(log);
     if (/Multiple VGs found/.test(why)) throw twins(operands.join(' '), log);
@@ -127,7 +135,7 @@ export function createLvmReports({ lvm, config, timeout_ms }: LvmReportOptions):
     noted = uuid;
   }
 
-  const groupOf = (row: Row): VolumeGroup => ({
+  const groupOf = (row: LvmRow): VolumeGroup => ({
     name: row['vg_name'] ?? '',
     uuid: row['vg_uuid'] ?? '',
     missing_disks: Number(row['vg_missing_pv_count'] ?? 0),
@@ -135,7 +143,7 @@ export function createLvmReports({ lvm, config, timeout_ms }: LvmReportOptions):
     extent_bytes: bytesOf(row, 'vg_extent_size'),
   });
 
-  const volumesOf = (rows: readonly Row[]): Map<string, Volume> => {
+  const volumesOf = (rows: readonly LvmRow[]): Map<string, Volume> => {
     const found = rows.map(
       (fields): Volume => ({
         name: fields['lv_name'] ?? '',
@@ -155,7 +163,7 @@ export function createLvmReports({ lvm, config, timeout_ms }: LvmReportOptions):
   const reports: LvmReports = {
     async volumeGroup() {
       if (configured !== '' && !LVM_NAME.test(configured)) throw await noSuchGroup();
-      const { rows } = await report('vg', GROUP_FIELDS, configured === '' ? [] : [configured]);
+      const rows = await report('vg', GROUP_FIELDS, configured === '' ? [] : [configured]);
       const [row, ...others] = rows;
       if (!row) {
         throw configured === ''
@@ -183,14 +191,14 @@ export function createLvmReports({ lvm, config, timeout_ms }: LvmReportOptions):
     },
 
     async volumes(group) {
-      const { rows } = await report('lv', VOLUME_FIELDS, [group]);
+      const rows = await report('lv', VOLUME_FIELDS, [group]);
       await requireSame(group, rows[0]?.['vg_uuid'] ?? '');
       return volumesOf(rows);
     },
 
     async everything() {
       const name = await reports.groupName();
-      const { rows } = await report('lv', `${GROUP_FIELDS},${VOLUME_FIELDS.replace('vg_uuid,', '')}`, [name]);
+      const rows = await report('lv', `${GROUP_FIELDS},${VOLUME_FIELDS.replace('vg_uuid,', '')}`, [name]);
       const [row] = rows;
       // A group without a volume has no row.
       const group = row ? groupOf(row) : await reports.volumeGroup();

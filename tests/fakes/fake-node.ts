@@ -55,6 +55,16 @@ export interface FakeNodeOptions {
   readonly interpose?: readonly string[];
 }
 
+/** What an admin has set of LVM, and how many files its archive has that it would like to see fewer of. */
+export interface LvmConf {
+  /** devices/global_filter, as lvmconfig prints it. */
+  readonly filter?: string;
+  readonly scan_lvs?: 0 | 1;
+  /** Further settings by their names, such as log/prefix. */
+  readonly settings?: Readonly<Record<string, string>>;
+  readonly archives?: number;
+}
+
 /**
  * A fault for the calls that `match`: the program, then words of its arguments in this order (`xl shutdown xen01`).
  *
@@ -314,11 +324,13 @@ export async function createFakeNode(options: FakeNodeOptions = {}) {
     setVolumeGroup(vg_name: string, trouble: GroupTrouble): Promise<void> {
       return withState(root, (state) => troubleGroup(root, state, vg_name, trouble));
     },
-    /** What the node's own lvm.conf says: devices/global_filter, as lvmconfig prints it, and devices/scan_lvs. */
-    setLvmConf({ filter, scan_lvs }: { filter?: string; scan_lvs?: 0 | 1 }): Promise<void> {
+    /** Changes what the node's own lvm.conf says, and what LVM has kept. */
+    setLvmConf({ filter, scan_lvs, settings, archives }: LvmConf): Promise<void> {
       return withState(root, (state) => {
         if (filter !== undefined) state.lvm_filter = filter;
         if (scan_lvs !== undefined) state.lvm_scan_lvs = scan_lvs;
+        if (settings !== undefined) state.lvm_settings = settings;
+        if (archives !== undefined) state.lvm_archives = archives;
       });
     },
     /** Every guest's domain now. */

@@ -207,7 +207,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
     read(bytes) {
       for (const kind of ['lv', 'vg'] as const) {
         const report = tried(() => parseLvmReport(bytes.toString('utf8'), kind));
-        for (const row of report?.rows ?? []) tried(() => bytesOf(row, 'lv_size'));
+        for (const row of report ?? []) tried(() => bytesOf(row, 'lv_size'));
       }
     },
   },

@@ -1,7 +1,7 @@
 // One call of a fake: which program, which faults, and how it ends.
 import { basename } from 'node:path';
 import { carryOut, noteUnlessFaulty, takeFault } from './faults.mjs';
-import { filterIn, filterOfCall } from './lvm-filter.mjs';
+import { withSettings } from './lvm-settings.mjs';
 import { err, NotKnown } from './store.mjs';
 
 /** What a call ends with that stands before a real program, where no fault was ordered: go on to the real one. */
@@ -32,7 +32,7 @@ const XL_READERS = ['list', 'info', 'vcpu-list', 'uptime', 'domid', 'domname'];
 async function run(root, program, args, how) {
   const { main } = await import(MODULES[program]);
   if (!MODULES[program].startsWith('./lvm')) return main(root, program, args, how);
-  return filterOfCall.run(filterIn(args), () => main(root, program, args, how));
+  return withSettings(root, program, args, () => main(root, program, args, how));
 }
 
 /** A program and its words: `--only-faults PROGRAM ARGS...` stands before a real one. */

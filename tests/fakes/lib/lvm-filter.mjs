@@ -1,9 +1,6 @@
 // What LVM is told not to look at: devices/global_filter (lvm.conf(5)), by the call's --config, else by the node's lvm.conf.
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { filterOfCall } from './lvm-settings.mjs';
 import { NotKnown, out, withState } from './store.mjs';
-
-/** The filter that a call has brought along, while it runs. */
-export const filterOfCall = new AsyncLocalStorage();
 
 const KEY = 'devices/global_filter';
 /** What Debian's lvm.conf says. */
@@ -18,21 +15,12 @@ function parseFilter(text) {
   });
 }
 
-/** The text of a call's own filter; undefined where it brings none. */
-export function filterIn(args) {
-  const at = args.indexOf('--config');
-  if (at < 0) return undefined;
-  const setting = args[at + 1] ?? '';
-  if (!setting.startsWith(`${KEY}=`)) throw new NotKnown(`--config ${setting} is not part of the fake`);
-  return setting.slice(KEY.length + 1);
-}
-
 /**
  * Whether LVM looks at a device with these names in this call: it does where a pattern takes one of them, and where none rejects one
  * (LVM2, lib/filters/filter-regex.c).
  */
 export function isSeen(state, names) {
-  const filter = parseFilter(filterOfCall.getStore() ?? state.lvm_filter ?? OF_NODE);
+  const filter = parseFilter(filterOfCall() ?? state.lvm_filter ?? OF_NODE);
   const deciding = names
     .map((name) => filter.find(({ expression }) => expression.test(name)))
     .filter((pattern) => pattern !== undefined);

@@ -1,6 +1,7 @@
 // The fake lvs and vgs: reports as JSON and as tables.
 import { statSync } from 'node:fs';
 import { indented, lvmArguments } from './lvm-arguments.mjs';
+import { lineStart, setting } from './lvm-settings.mjs';
 import { reportSize } from './lvm-sizes.mjs';
 import { isPool, isThin } from './lvm-thin.mjs';
 import {
@@ -20,6 +21,14 @@ import { err, NotKnown, out, withState } from './store.mjs';
 const text = (heading, value, right = false) => ({ heading, value, right });
 const size = (heading, bytes) =>
   text(heading, (row, { units, suffix }) => reportSize(bytes(row), units, suffix), true);
+/** A field that is its word, empty or (`undefined`) unknown; with report/binary_values_as_numeric 1, 0 or -1. */
+const binary = (heading, word, is) =>
+  text(heading, (row) => {
+    const value = is(row);
+    if (setting('report/binary_values_as_numeric') === '1')
+      return value === undefined ? '-1' : `${Number(value)}`;
+    return value === undefined ? 'unknown' : value ? word : '';
+  });
 const empty = (heading, width = 0) => ({ ...text(heading, () => ''), width });
 
 /** What of a volume's file is not a hole. */
@@ -86,14 +95,14 @@ const LV_FIELDS = {
   lv_tags: empty('LV Tags'),
   lv_uuid: text('LV UUID', ({ lv }) => lv.uuid),
   lv_active: text('Active', ({ lv }) => (lv.active ? 'active' : '')),
-  lv_device_open: text('DevOpen', ({ lv, open }) => (lv.active ? (open ? 'open' : '') : 'unknown')),
-  lv_suspended: text('Suspended', ({ lv }) => (lv.torn_name === undefined ? '' : 'suspended')),
+  lv_device_open: binary('DevOpen', 'open', ({ lv, open }) => (lv.active ? open : undefined)),
+  lv_suspended: binary('Suspended', 'suspended', ({ lv }) => lv.torn_name !== undefined),
   lv_kernel_minor: text('KMin', ({ lv }) => String(lv.active ? lv.minor : -1), true),
   // What it should be, whatever the device mapper has.
   lv_dm_path: text('DMPath', ({ vg_name, lv }, { root }) => `${root}/dev/mapper/${vg_name}-${lv.name}`),
   lv_health_status: text('Health', ({ lv, vg }) => (isPartial(vg, lv) ? 'partial' : (lv.health ?? ''))),
   lv_permissions: text('LPerms', ({ lv }) => (lv.read_only ? 'read-only' : 'writeable')),
-  lv_skip_activation: text('SkipAct', ({ lv }) => (lv.skip ? 'skip activation' : '')),
+  lv_skip_activation: binary('SkipAct', 'skip activation', ({ lv }) => Boolean(lv.skip)),
   ...OF_GROUP,
 };
 const LV_DEFAULT =
@@ -213,22 +222,26 @@ const logLine = (each, index) =>
     ['log_ret_code', String(each.ret)],
   ]);
 
+/** The lines of a list, and a comma behind each but the last. */
+const listed = (lines, indent) =>
+  lines.map((line, at) => `${indent}${line}${at < lines.length - 1 ? ',' : ''}`);
+
 function printJson(kind, fields, cells, log) {
-  const list = (lines, indent) =>
-    lines.map((line) => `${indent}${line}`).join(',\n') + (lines.length > 0 ? '\n' : '');
-  const lines = cells.map((row) => pairs(fields.map((field, index) => [field, row[index]])));
-  out(`  {
-      "report": [
-          {
-              "${kind}": [
-${list(lines, ' '.repeat(18))}              ]
-          }
-      ]
-      ,
-      "log": [
-${list(log.map(logLine), ' '.repeat(10))}      ]
-  }
-`);
+  const compact = setting('report/compact_output') === '1';
+  const shown = fields.map((_, index) => !compact || cells.some((row) => row[index] !== ''));
+  const rows = cells.map((row) =>
+    pairs(fields.map((field, index) => [field, row[index]]).filter((_, index) => shown[index])),
+  );
+  const lines = [
+    ...['{', '    "report": [', '        {', `            "${kind}": [`],
+    ...listed(rows, ' '.repeat(16)),
+    ...['            ]', '        }', '    ]'],
+    ...(setting('log/report_command_log') === '0'
+      ? []
+      : ['    ,', '    "log": [', ...listed(log.map(logLine), ' '.repeat(8)), '    ]']),
+    '}',
+  ];
+  out(indented(lines.join('\n')));
 }
 
 function printTable(columns, cells, headings) {
@@ -243,7 +256,7 @@ function printTable(columns, cells, headings) {
         ? cell.padStart(widths[index])
         : cell.padEnd(widths[index]),
     );
-    out(`  ${line.join(' ')}\n`);
+    out(`${lineStart()}${line.join(' ')}\n`);
   });
 }
 
@@ -265,12 +278,11 @@ export async function main(root, program, args) {
     const { rows, log } = findRows(root, state, program, operands, options.all);
     const view = { units, suffix: !options.nosuffix, root };
     const cells = rows.map((row) => columns.map((column) => column.value(row, view)));
-    if (format === 'json') {
-      printJson(kind, fields, cells, log);
-    } else {
+    // The log of a report as JSON is part of it, unless lvm.conf or the call wants none: then, too, it is told as ever.
+    if (format !== 'json' || setting('log/report_command_log') === '0')
       for (const each of log) if (each.type !== 'status') err(indented(each.message));
-      printTable(columns, cells, !options.noheadings);
-    }
+    if (format === 'json') printJson(kind, fields, cells, log);
+    else printTable(columns, cells, !options.noheadings);
     return log.some(({ type }) => type === 'error') ? 5 : 0;
   });
 }

@@ -1,5 +1,5 @@
 // Thin pools, thin volumes and their snapshots, as far as they were seen on real LVM (transcripts 258 and on).
-import { indented } from './lvm-arguments.mjs';
+import { say, tellArchives } from './lvm-arguments.mjs';
 import { longSize, parseSize } from './lvm-sizes.mjs';
 import {
   addVolume,
@@ -12,11 +12,10 @@ import {
   splitName,
   volumeGroup,
 } from './lvm-volumes.mjs';
-import { err, NotKnown, out, withState } from './store.mjs';
+import { err, NotKnown, withState } from './store.mjs';
 
 /** LVM's least: a metadata volume of one extent. */
 const METADATA = 1;
-const say = (text) => out(indented(text));
 
 export const isPool = (lv) => lv.metadata !== undefined;
 export const isThin = (lv) => lv.virtual !== undefined;
@@ -63,6 +62,7 @@ export function makePool(root, options, [vg_name, ...more]) {
     if (!Number.isInteger(count) || count + 2 * METADATA > freeExtents(vg)) {
       throw new NotKnown('a thin pool that is not of whole extents, or has no room, is not part of the fake');
     }
+    tellArchives(vg_name);
     addVolume(root, state, vg_name, name, count, { metadata: METADATA });
     say('Thin pool volume with chunk size 64.00 KiB can address at most <15.88 TiB of data.');
     say(`Logical volume "${name}" created.`);
@@ -83,6 +83,7 @@ export function makeThin(root, options, [vg_name, ...more], wholeExtents) {
     if (!isPool(pool)) throw new LvmError(`Logical volume ${vg_name}/${thinpool} is not a thin pool.`);
     const count = wholeExtents(parseSize(virtualsize));
     requireNew(vg_name, vg, name);
+    tellArchives(vg_name);
     addVolume(root, state, vg_name, name, count, { virtual: count, pool: thinpool, origin: '' });
     overProvisioned(vg_name, vg, thinpool);
     say(`Logical volume "${name}" created.`);
@@ -114,6 +115,7 @@ export function makeSnapshot(root, options, [origin, ...more]) {
     if (!isThin(of)) throw new NotKnown('a snapshot of a thick volume is not part of the fake');
     requireNew(vg_name, vg, name);
     const { pool, virtual } = of;
+    tellArchives(vg_name);
     const lv = addVolume(root, state, vg_name, name, virtual, { virtual, pool, origin: origin_name });
     if (activate === 'n') deactivate(root, vg_name, lv);
     overProvisioned(vg_name, vg, pool);

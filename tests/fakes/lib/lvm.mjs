@@ -1,5 +1,5 @@
 // The fake lvcreate, lvremove, lvrename, lvextend, lvreduce, lvchange.
-import { indented, lvmArguments, tellLvm } from './lvm-arguments.mjs';
+import { indented, lvmArguments, say, tellArchives, tellLvm } from './lvm-arguments.mjs';
 import { longSize, parseSize } from './lvm-sizes.mjs';
 import { isPool, isThin, makePool, makeSnapshot, makeThin, overProvisioned } from './lvm-thin.mjs';
 import {
@@ -26,14 +26,12 @@ import {
   zeroFront,
 } from './lvm-volumes.mjs';
 import { isOpen, openBy } from './open-files.mjs';
-import { err, NotKnown, out, sleep, withState } from './store.mjs';
+import { err, NotKnown, sleep, withState } from './store.mjs';
 
 const ZEROED = 4096;
 const YES = ['-y', '--yes'];
 const SIZE = ['-L', '--size:'];
 const RUN_HELP = (program) => `Run \`${program} --help' for more information.`;
-
-const say = (text) => out(indented(text));
 
 function checkName(program, name) {
   if (/^[a-zA-Z0-9_.+][-a-zA-Z0-9_.+]*$/.test(name) && name !== '.' && name !== '..') return;
@@ -99,6 +97,7 @@ async function lvcreate(root, args) {
         `Volume group "${vg_name}" has insufficient free space (${free} extents): ${count} required.`,
       );
     }
+    tellArchives(vg_name);
     const lv = addVolume(root, state, vg_name, name, count);
     const path = nodePath(root, lv);
     const found = options.wipesignatures === 'n' ? undefined : signature(path);
@@ -144,6 +143,7 @@ async function removeOne(root, text, { yes, force }) {
     if (thin.some((each) => each.active && isOpen(state, nodePath(root, each)))) {
       throw new NotKnown('lvremove of a pool with an open volume is not part of the fake');
     }
+    tellArchives(vg_name);
     for (const each of [...thin, lv]) {
       dropVolume(root, state, vg_name, each);
       say(`Logical volume "${each.name}" successfully removed.`);
@@ -179,6 +179,7 @@ async function lvrename(root, args, { torn = false }) {
     const lv = vg.lvs.find((each) => each.name === from);
     if (!lv) throw new NotKnown('what lvrename says of an unknown volume is not part of the fake');
     if (isPool(lv)) throw new NotKnown('lvrename of a pool is not part of the fake');
+    tellArchives(vg_name);
     const renamed = rename(root, vg_name, vg, lv, to, torn);
     vg.lvs.sort((a, b) => (a.name < b.name ? -1 : 1));
     if (torn) return 0;
@@ -218,6 +219,7 @@ async function lvextend(root, args) {
         `Insufficient free space: ${count - had} extents needed, but only ${free} available`,
       );
     }
+    tellArchives(vg_name);
     growVolume(root, vg, lv, count);
     say(
       `Size of logical volume ${vg_name}/${lv_name} changed from ${longSize(had * EXTENT)} (${had} extents) to ${longSize(count * EXTENT)} (${count} extents).`,

@@ -95,6 +95,10 @@ export interface World {
   away_vgs?: Record<string, FakeGroup>;
   lvm_filter?: string;
   lvm_scan_lvs?: 0 | 1;
+  /** What else the node's lvm.conf says: `log/prefix` -> its value. */
+  lvm_settings?: Record<string, string>;
+  /** How many files LVM's archive of former metadata has, where they are more than it likes. */
+  lvm_archives?: number;
   xls: Record<string, FakeXl>;
   xendomains: XendomainsState;
   lost_reboots?: string[];
