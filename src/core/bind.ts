@@ -2,19 +2,22 @@ import type { Param, ParamValue } from './call.ts';
 import { AgentError } from './errors.ts';
 import type { Operation } from './operation.ts';
 
-/** Names that clients give to positional parameters: SOAPpy `v1`, PHP `param0`, NuSOAP `__numeric_0`. */
-const POSITIONAL = /^(?:v([1-9][0-9]?)|param([0-9]{1,2})|__numeric_([0-9]{1,2}))$/;
+/** Names that clients give to positional parameters: SOAPpy `v1`, PHP `param0`, NuSOAP `__numeric_0`, Axis `arg0`. */
+const POSITIONAL = /^(?:v([1-9][0-9]?)|(?:param|arg|__numeric_)([0-9]{1,2}))$/;
+/** Perl's SOAP::Lite counts its names on from call to call: where they stand is their position. */
+const MADE_UP = /^c-gensym[0-9]{1,10}$/;
 
-function position(name: string): number | undefined {
-  const [, fromOne, param, numeric] = POSITIONAL.exec(name) ?? [];
+/** The position, from 0, of a parameter that stands at `at` in its request; undefined where its name tells none. */
+function position(name: string, at: number): number | undefined {
+  if (MADE_UP.test(name)) return at;
+  const [, fromOne, fromZero] = POSITIONAL.exec(name) ?? [];
   if (fromOne !== undefined) return Number(fromOne) - 1;
-  const fromZero = param ?? numeric;
   return fromZero === undefined ? undefined : Number(fromZero);
 }
 
 function toNames(operation: string, params: readonly Param[], order: readonly string[]): Param[] {
-  return params.map((param) => {
-    const at = position(param.name);
+  return params.map((param, place) => {
+    const at = position(param.name, place);
     if (at === undefined) return param;
     const name = order[at];
     if (name !== undefined) return { name, value: param.value };
@@ -43,7 +46,7 @@ export function bindParams(
 ): Record<string, ParamValue> {
   if (operation.takesAnything) return { arg: params.map((param) => param.value) };
   const { older } = operation;
-  const positional = params.length > 0 && params.every((param) => position(param.name) !== undefined);
+  const positional = params.length > 0 && params.every(({ name }, at) => position(name, at) !== undefined);
   const isOlder =
     older !== undefined &&
     (positional

@@ -9,7 +9,6 @@ const WORDS: Readonly<Record<number, string>> = Object.freeze({
   401: '',
   404: 'not found\n',
   413: 'request too large\n',
-  415: 'media type or content coding not supported\n',
   429: 'too many failed logins\n',
   500: 'internal error\n',
   503: 'not available now\n',
@@ -34,8 +33,8 @@ export function refuse(reply: FastifyReply, status: number, retry_after_s?: numb
 export type Callers = WeakMap<FastifyRequest, Caller>;
 
 /**
- * Makes the hook that stands before a SOAP call's body is read: who calls, and whether the body can be understood at all.
- * Only then is a client that waits for `100 Continue` told to go on.
+ * Makes the hook that stands before a SOAP call's body is read: who calls. Only then is a client that waits for `100 Continue` told to
+ * go on.
  */
 export function createAdmission(
   authenticate: Authenticate,
@@ -49,8 +48,6 @@ export function createAdmission(
     if (!known.ok) {
       return refuse(reply, known.status, known.status === 401 ? undefined : known.retry_after_s);
     }
-    const coding = request.headers['content-encoding'] ?? 'identity';
-    if (coding.toLowerCase() !== 'identity') return refuse(reply, 415);
     const caller = { user: known.user, address, stillKnown: known.stillKnown };
     callers.set(request, caller);
     onLogin(caller);

@@ -108,6 +108,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const limits = { ...LIMITS, ...options.limits };
   const connections = new Connections(limits);
   const callers = new WeakMap<FastifyRequest, Caller>();
+  const content_types = new WeakMap<FastifyRequest, string | undefined>();
   const awaited_continue = new WeakSet<object>();
   const proofs = new ReadProofs(limits, log);
   const under_way = new Tally();
@@ -137,7 +138,11 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     const writing = watchAnswer(reply.raw);
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     const end = under_way.begin(caller.user);
-    const answer = await soap(body, request.headers['content-type'], caller).finally(end);
+    const media = {
+      content_type: content_types.get(request),
+      content_encoding: request.headers['content-encoding'],
+    };
+    const answer = await soap(body, media, caller).finally(end);
     const { socket } = request.raw;
     const tcp = connections.pipelined(socket) ? undefined : connections.tcp(socket);
     proofs.expect(reply.raw, writing.done, tcp, answer);
@@ -187,6 +192,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     built.addHook('onRequest', async (request, reply) => {
       reply.raw.once('close', connections.begin(request.raw.socket));
       await proofs.requestCame(request.raw.socket);
+      // The server itself would refuse what is no media type; clients send whatever they like, and mean text/xml.
+      content_types.set(request, request.headers['content-type']);
+      request.raw.headers['content-type'] = 'text/xml';
       if (draining) return refuse(reply, 503, 5);
       return request.is404 ? refuse(reply, 404) : undefined;
     });

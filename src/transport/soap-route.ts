@@ -4,17 +4,19 @@ import type { Dispatch } from '../core/dispatch.ts';
 import { asAgentError } from '../core/errors.ts';
 import { type Answer, answerCall } from './soap/answer.ts';
 import { decodeBody } from './soap/charset.ts';
+import { type Media, requirePlain } from './soap/media.ts';
 import { readSoapCall } from './soap/reader.ts';
 
 /** From a request's bytes to its answer; never throws. */
-export type SoapRoute = (body: Buffer, content_type: string | undefined, caller: Caller) => Promise<Answer>;
+export type SoapRoute = (body: Buffer, media: Media, caller: Caller) => Promise<Answer>;
 
 /** Makes the way of a SOAP request: charset, XML, dialect, dispatch, encoding. */
 export function createSoapRoute(dispatch: Dispatch, log: Logger): SoapRoute {
-  return async (body, content_type, caller) => {
+  return async (body, media, caller) => {
     let call: SoapCall;
     try {
-      call = readSoapCall(decodeBody(body, content_type));
+      requirePlain(media);
+      call = readSoapCall(decodeBody(body, media.content_type));
     } catch (thrown) {
       const error = asAgentError(thrown);
       if (error.code === 'internal') log.error({ err: thrown, ...toldOf(caller) }, 'defect');

@@ -16,10 +16,42 @@ describe('bindParams', () => {
     ['v', 1],
     ['param', 0],
     ['__numeric_', 0],
+    ['arg', 0],
   ])('gives positional parameters %sN their names', (prefix, first) => {
     const positional = Object.values(DISKS).map((value, i) => ({ name: `${prefix}${i + first}`, value }));
     expect(bindParams(setupDisks, positional)).toEqual(DISKS);
     expect(bindParams(setupDisks, positional.toReversed())).toEqual(DISKS);
+  });
+
+  it('takes the names that Perl makes up, c-gensym3, by the order in which they stand: it counts on from call to call', () => {
+    const values = Object.values(DISKS);
+    const made_up = (numbers: readonly number[]) =>
+      numbers.map((number, i) => ({ name: `c-gensym${number}`, value: values[i] ?? '' }));
+    expect(bindParams(setupDisks, made_up([6, 8, 10, 12]))).toEqual(DISKS);
+    expect(bindParams(setupDisks, made_up([98, 100, 1002, 99_999_999]))).toEqual(DISKS);
+    expect(() => bindParams(setupDisks, made_up([3, 5, 7, 9, 11]))).toThrow(/position 5/);
+    const named = [...made_up([3, 5, 7]), { name: 'imagetype', value: 'lvm' }];
+    expect(bindParams(setupDisks, named)).toEqual(DISKS);
+    for (const name of ['c-gensym', 'c-gensym-1', 'c-gensymx', 'C-gensym3'])
+      expect(() => bindParams(setupDisks, [{ name, value: '1' }])).toThrow(
+        /has no parameter c-gensym|C-gensym3/,
+      );
+  });
+
+  it("reads an older panel's list where Perl sends it by order", () => {
+    const list = ['01', 'debian', '1024', '128', '192.0.2.10', 'secret', 'lvm'];
+    const as = (name: (i: number) => string) => list.map((value, i) => ({ name: name(i), value }));
+    expect(
+      bindParams(
+        reinstall,
+        as((i) => `c-gensym${3 + 2 * i}`),
+      ),
+    ).toEqual(
+      bindParams(
+        reinstall,
+        as((i) => `v${i + 1}`),
+      ),
+    );
   });
 
   it('refuses missing, unknown and repeated parameters, and says which', () => {

@@ -94,7 +94,8 @@ export function readAnswer(dialect: 'legacy' | 'modern', line: CurlLine): Line {
   const { operation, status, content_type } = line;
   const xml = Buffer.from(line.body_base64, 'base64').toString();
   if (xml === '') return { operation, error: `HTTP ${status}` };
-  if (content_type !== 'text/xml; charset=UTF-8') throw new Error(`${operation}: ${content_type}`);
+  const charset = dialect === 'legacy' ? 'UTF-8' : 'utf-8';
+  if (content_type !== `text/xml; charset=${charset}`) throw new Error(`${operation}: ${content_type}`);
   const body = find(parse(xml), 'Envelope', 'Body');
   const fault = find(body, 'Fault');
   if (fault?.uri === ENVELOPE && status === 500) {

@@ -14,7 +14,6 @@ describe('the routes', () => {
     for (const path of ['/', '/soap', '/?anything', '/soap?wsdl']) {
       const answer = await soap(server.port, basic('xen01', 'owner'), { path });
       expect(answer.status).toBe(200);
-      expect(answer.headers['content-type']).toBe('text/xml; charset="UTF-8"');
       expect(answer.body).toContain('xen01 127.0.0.1');
     }
   });
@@ -25,11 +24,66 @@ describe('the routes', () => {
     'application/soap+xml',
     'application/octet-stream',
     'application/json',
+    // The action has no quotes, though it is no token; or there is no media type at all.
+    'application/soap+xml; charset=utf-8; action=urn:dtc-xen#echo',
+    'text/xml;charset=utf-8;action=urn:dtc-xen#echo;',
+    'text/xml charset=utf-8',
+    'charset=utf-8',
+    'xml',
+    '',
     undefined,
   ])('Content-Type %s', async (type) => {
     const headers = { authorization: ADMIN, ...(type === undefined ? {} : { 'content-type': type }) };
     const answer = await ask(server.port, { headers, body: ENVELOPE });
     expect([answer.status, answer.body]).toEqual([200, expect.stringContaining('dtc-xen 127.0.0.1')]);
+  });
+
+  test.each([
+    ['the typed dialect', ENVELOPE, 'text/xml; charset=utf-8'],
+    ["DTC-Xen's, as SOAPpy answered", ENVELOPE.replace('urn:dtc-xen', ''), 'text/xml; charset="UTF-8"'],
+    ['a request that is in none', '<a/>', 'text/xml; charset=utf-8'],
+  ])(
+    'an answer in %s has the charset as its clients read it: .NET takes quotes for a part of its name',
+    async (_, body, type) => {
+      const answer = await ask(server.port, { headers: { authorization: ADMIN }, body });
+      expect(answer.headers['content-type']).toBe(type);
+    },
+  );
+
+  test.each([
+    ['gzip', { 'content-encoding': 'gzip' }, /Content-Encoding is gzip, .*not supported.*send it without/],
+    [
+      'deflate, after nothing',
+      { 'content-encoding': 'identity, deflate' },
+      /Content-Encoding is identity, deflate/,
+    ],
+    [
+      'MTOM',
+      { 'content-type': 'multipart/related; type="application/xop+xml"; start-info="text/xml"; boundary=b' },
+      /multipart\/related \(MTOM.*not supported.*send the envelope alone/,
+    ],
+    ['one part of MTOM alone', { 'content-type': 'application/xop+xml' }, /application\/xop\+xml/],
+    ['DIME', { 'content-type': 'Application/DIME' }, /application\/dime/],
+  ])('%s gets a sentence that says what is not supported', async (_, headers, sentence) => {
+    const answer = await ask(server.port, {
+      headers: { authorization: ADMIN, ...headers },
+      body: Buffer.from('\x1f\x8b\x08--b', 'latin1'),
+    });
+    expect([answer.status, answer.headers['content-type']]).toEqual([500, 'text/xml; charset=utf-8']);
+    expect(answer.body).toMatch(sentence);
+    expect(answer.body).toContain('<faultcode>');
+  });
+
+  test('MTOM of SOAP 1.2 gets its sentence in SOAP 1.2', async () => {
+    const type =
+      'multipart/related; type="application/xop+xml"; start-info="application/soap+xml"; boundary=b';
+    const answer = await ask(server.port, {
+      headers: { authorization: ADMIN, 'content-type': type },
+      body: '--b\r\n\r\n--b--',
+    });
+    expect(answer.headers['content-type']).toBe('application/soap+xml; charset=utf-8');
+    expect(answer.body).toContain('http://www.w3.org/2003/05/soap-envelope');
+    expect(answer.body).toMatch(/MTOM/);
   });
 
   // curl 7.88 of Debian 12, and PHP libraries that are made with it.

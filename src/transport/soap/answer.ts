@@ -23,9 +23,14 @@ export interface Answer {
 }
 
 const CONTENT_TYPES = Object.freeze({
-  '1.1': 'text/xml; charset="UTF-8"',
+  '1.1': 'text/xml; charset=utf-8',
   '1.2': 'application/soap+xml; charset=utf-8',
 });
+
+/** Legacy answers have it as SOAPpy's did. For the others there are no quotes: .NET takes them for a part of the charset's name. */
+function contentType(call: SoapCall | undefined, soap: SoapCall['soap']): string {
+  return call?.dialect === 'legacy' && soap === '1.1' ? 'text/xml; charset="UTF-8"' : CONTENT_TYPES[soap];
+}
 
 /**
  * Encodes what came of a request.
@@ -45,7 +50,7 @@ export function answerCall(call: SoapCall | undefined, outcome: Outcome | AgentE
       call.dialect === 'legacy'
         ? encodeLegacy(call, operation.legacy(output, input))
         : encodeModern(call, output, operation.output);
-    const content_type = CONTENT_TYPES[call.soap];
+    const content_type = contentType(call, call.soap);
     return { status: 200, content_type, body, answered, ...(carried ? { carried } : {}) };
   } catch (defect) {
     const answer = answerError(call, asAgentError(defect));
@@ -65,11 +70,11 @@ function answerError(
     const value = legacy_errors[error.code] ?? told;
     return {
       status: 200,
-      content_type: CONTENT_TYPES[call.soap],
+      content_type: contentType(call, call.soap),
       body: encodeLegacy(call, value),
       ...nothing,
     };
   }
-  const content_type = CONTENT_TYPES[versionToAnswer(call, error)];
+  const content_type = contentType(call, versionToAnswer(call, error));
   return { status: 500, content_type, body: encodeFault(call, error), ...nothing };
 }

@@ -79,13 +79,25 @@ function checkHeader(header: XmlElement): void {
   }
 }
 
-/** The operation: the Body's only child, beside the values with an id that SOAPpy puts next to it. */
+/**
+ * The operation: the Body's only child, beside the values with an id that SOAPpy and .NET put next to it. .NET's formatter gives the
+ * operation an id, too: then it is the one that nothing refers to (SOAP 1.1, section 5.6).
+ */
 function operationOf(body: XmlElement): XmlElement {
-  const [operation, ...others] = childrenOf(body).filter(({ attributes }) => !attributes.has('id'));
+  const children = childrenOf(body);
+  const plain = children.filter(({ attributes }) => !attributes.has('id'));
+  const referred = new Set(referencesBelow(body));
+  const roots = children.filter(({ attributes }) => !referred.has(`#${attributes.get('id')}`));
+  const [operation, ...others] = plain.length > 0 ? plain : roots;
   if (!operation) throw malformedAt(body, 'the Body holds no operation');
   if (others.length > 0) throw tooMany(body);
   if (operation.attributes.has('href')) throw malformedAt(operation, 'the operation is a reference');
   return operation;
+}
+
+function referencesBelow({ attributes, children }: XmlElement): string[] {
+  const own = attributes.get('href');
+  return [...(own === undefined ? [] : [own]), ...children.flatMap(referencesBelow)];
 }
 
 const tooMany = (body: XmlElement) => malformedAt(body, 'the Body holds more than one operation');

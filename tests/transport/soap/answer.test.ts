@@ -229,11 +229,12 @@ describe('answerCall', () => {
     answered: async (written) => void told.push(written),
   });
 
-  test.each<[string, Partial<SoapCall>]>([
+  // .NET wants no quotes; zeep and PHP read the charset with and without.
+  test.each<[string, Partial<SoapCall>, content_type?: string]>([
     ['nusoap-startVPS', {}],
-    ['zeep-startVPS', { dialect: 'modern', namespace: 'urn:dtc-xen' }],
+    ['zeep-startVPS', { dialect: 'modern', namespace: 'urn:dtc-xen' }, 'text/xml; charset=utf-8'],
     ['phpsoap-wsdl12-startVPS', { dialect: 'modern', namespace: 'urn:dtc-xen', soap: '1.2' }],
-  ])('%s: status, content type and body', (name, more) => {
+  ])('%s: status, content type and body', (name, more, content_type) => {
     expect(
       answerCall(
         call(more),
@@ -242,6 +243,7 @@ describe('answerCall', () => {
     ).toMatchObject({
       status: 200,
       ...recommended(name),
+      ...(content_type === undefined ? {} : { content_type }),
     });
   });
 

@@ -231,3 +231,46 @@ describe('envelope', () => {
     expect(refusal(legacy(`<${'é'.repeat(50)} x="1" x="2"/>`)).message).not.toMatch(/é/);
   });
 });
+
+describe('which element is the call', () => {
+  const NET = `xmlns:i2="urn:dtc-xen"`;
+  const encoded = (body: string) => envelope(body, { attributes: `e:encodingStyle="${ENCODING_1_1}"` });
+
+  test("one that has an id itself, as .NET's formatter gives one to everything", () => {
+    const call = readSoapCall(
+      encoded(
+        `<i2:startVPS id="ref-1" ${NET}><vpsname id="ref-2" xsi:type="enc:string">xen01</vpsname></i2:startVPS>`,
+      ),
+    );
+    expect(call).toMatchObject({
+      dialect: 'legacy',
+      operation: 'startVPS',
+      params: [{ name: 'vpsname', value: 'xen01' }],
+    });
+  });
+
+  test('the one that nobody refers to, where all have one', () => {
+    const array = '<enc:Array id="ref-3" enc:arrayType="xsd:string[1]"><item id="ref-4">a</item></enc:Array>';
+    const call = `<i2:testVPSServer id="ref-1" ${NET}><x href="#ref-3"/></i2:testVPSServer>`;
+    for (const body of [call + array, array + call]) {
+      expect(readSoapCall(encoded(body))).toMatchObject({
+        operation: 'testVPSServer',
+        params: [{ name: 'x', value: ['a'] }],
+      });
+    }
+  });
+
+  test('the one in the typed dialect with an id', () => {
+    expect(
+      readSoapCall(envelope(`<startVPS xmlns="urn:dtc-xen" id="o1"><vpsname>xen01</vpsname></startVPS>`)),
+    ).toMatchObject({ dialect: 'modern', operation: 'startVPS' });
+  });
+
+  test('none, or one of several that nobody refers to, is refused', () => {
+    const one = (id: string) => `<i2:startVPS id="${id}" ${NET}/>`;
+    expect(refusal(encoded(one('a') + one('b'))).message).toMatch(/more than one operation/);
+    expect(refusal(encoded(`<a id="a"><x href="#b"/></a><b id="b"><x href="#a"/></b>`)).message).toMatch(
+      /no operation/,
+    );
+  });
+});
