@@ -2,6 +2,7 @@ import { access, constants, readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { closest, distance } from 'fastest-levenshtein';
 import type { Config } from '../config/schema.ts';
+import { quoteName } from '../core/bind.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Installable, OperatingSystem, TemplatePrograms, Templates } from '../core/ports.ts';
 import { SELF_INSTALLED, selfInstalledGuest } from '../core/vps.ts';
@@ -43,19 +44,19 @@ async function findPrograms(folder: string): Promise<TemplatePrograms | undefine
 }
 
 /** What DTC's panel always offers, and what it is here. */
-const OLD_NAMES: Readonly<Record<string, { readonly now: string; readonly told_as: string }>> = {
-  centos: { now: 'rocky', told_as: 'rocky (which goes on where CentOS ended)' },
-  'debian-dtc': { now: 'dtc', told_as: 'Debian with the appliance dtc' },
-};
+const OLD_NAMES: ReadonlyMap<string, { readonly now: string; readonly told_as: string }> = new Map([
+  ['centos', { now: 'rocky', told_as: 'rocky (which goes on where CentOS ended)' }],
+  ['debian-dtc', { now: 'dtc', told_as: 'Debian with the appliance dtc' }],
+]);
 const PROGRAM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
 const unknown = (why: string) => new AgentError('unknown_os', `${why}; see getInstallableOS.`);
 
 /** Makes {@link Templates} of os_dir, app_dir and image_dir; folders that are not there hold none. */
 export function createTemplates({
-  config: { os_dir, app_dir, image_dir },
+  config: { os_dir, app_dir, image_dir, bsd_install_kernel_path },
 }: {
-  config: Pick<Config, 'os_dir' | 'app_dir' | 'image_dir'>;
+  config: Pick<Config, 'os_dir' | 'app_dir' | 'image_dir' | 'bsd_install_kernel_path'>;
 }): Templates {
   /** The names in the folder's file `variants`, one a line, # for comments; of `image`: the files NAME.sha256. */
   async function variants(os: string): Promise<string[]> {
@@ -87,6 +88,16 @@ export function createTemplates({
     return undefined;
   }
 
+  /** A guest that installs itself boots a kernel of the admin's for that. */
+  async function requireKernel({ system }: Installable): Promise<void> {
+    if (system.kind !== 'self-installed' || system.guest !== 'netbsd') return;
+    if (await isA('isFile', bsd_install_kernel_path)) return;
+    throw new AgentError(
+      'unknown_os',
+      `netbsd cannot be installed on this node: there is no kernel ${bsd_install_kernel_path}; put it there, or see bsd_install_kernel_path in dtc-xen.conf.`,
+    );
+  }
+
   /** The programs that a template needs: a line of its file `needs` is one, or several of which one is enough, with | between. */
   async function requireNeeds({ os, system }: Installable): Promise<void> {
     if (system.kind !== 'template') return;
@@ -116,11 +127,12 @@ export function createTemplates({
 
   /** The error for a name that is none, with the nearest one that is. */
   async function noSuch(name: string): Promise<AgentError> {
+    if (name === '') return unknown('There is no operating system template or appliance of an empty name');
     const there = [...SELF_INSTALLED, ...(await operatingSystems()), ...(await folders(app_dir))];
     const near = there.filter((other) => distance(name, other) <= Math.max(2, name.length / 3));
     const nearest = near.length > 0 ? `; the nearest is ${closest(name, near)}` : '';
     return unknown(
-      `There is no operating system template or appliance ${name.slice(0, 64)} that can be installed${nearest}`,
+      `There is no operating system template or appliance ${quoteName(name)} that can be installed${nearest}`,
     );
   }
 
@@ -146,9 +158,9 @@ export function createTemplates({
   };
 
   async function find(ostype: string): Promise<Installable> {
-    if (!NAME.test(ostype)) throw unknown('An ostype is a plain name');
+    if (!NAME.test(ostype)) throw await noSuch(ostype);
     const system = await findSystem(ostype);
-    const old_name = OLD_NAMES[ostype];
+    const old_name = OLD_NAMES.get(ostype);
     const is_there = system !== undefined || (await isA('isDirectory', join(app_dir, ostype)));
     if (!is_there && old_name) {
       const { now, told_as } = old_name;
@@ -159,6 +171,7 @@ export function createTemplates({
     }
     const found = system ? { os: ostype, system, appliance: undefined } : await findAppliance(ostype);
     await requireNeeds(found);
+    await requireKernel(found);
     return found;
   }
 }

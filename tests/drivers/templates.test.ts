@@ -12,10 +12,11 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-const find = (ostype: string) =>
-  createTemplates({
-    config: parseConfig(`os_dir=${root}/os\napp_dir=${root}/app\nimage_dir=${root}/images`),
-  }).find(ostype);
+const find = (ostype: string) => {
+  const folders = `os_dir=${root}/os\napp_dir=${root}/app\nimage_dir=${root}/images`;
+  const config = parseConfig(`${folders}\nbsd_install_kernel_path=${root}/netbsd`);
+  return createTemplates({ config }).find(ostype);
+};
 function template(name: string, files: Readonly<Record<string, string>> = {}): void {
   const folder = join(root, 'os', name);
   mkdirSync(folder, { recursive: true });
@@ -66,6 +67,15 @@ describe("what DTC's panel always offers", () => {
     });
   });
 
+  it('netbsd is refused before anything is touched where its install kernel is not on the node', async () => {
+    await expect(find('netbsd')).rejects.toMatchObject({
+      code: 'unknown_os',
+      message: `netbsd cannot be installed on this node: there is no kernel ${root}/netbsd; put it there, or see bsd_install_kernel_path in dtc-xen.conf.`,
+    });
+    writeFileSync(join(root, 'netbsd'), '');
+    expect(await find('netbsd')).toMatchObject({ system: { kind: 'self-installed', guest: 'netbsd' } });
+  });
+
   it('manual is a guest whose disks are left to the admin', async () => {
     expect(await find('manual')).toMatchObject({ system: { kind: 'self-installed', guest: 'manual' } });
   });
@@ -104,4 +114,23 @@ describe('an ostype that is none', () => {
     template('rocky', { variants: '9\n' });
     await expect(find(ostype)).rejects.toMatchObject({ code: 'unknown_os', message });
   });
+
+  it.each([
+    ['Debian', /appliance Debian that can be installed; the nearest is debian;/],
+    ['debian trixie', /appliance debian\?trixie that can be installed; the nearest is debian-trixie;/],
+    ['', /There is no operating system template or appliance of an empty name;/],
+    ['../debian', /appliance \.\.\/debian that can be installed; the nearest is debian;/],
+    ['debian\n\u001b[2J', /appliance debian\?\?\[2J that can be installed/],
+    ['constructor', /appliance constructor that can be installed; see/],
+    ['toString', /appliance toString that can be installed; see/],
+  ])(
+    '%j, as somebody writes it who does not look or means no good, is named and nothing else',
+    async (ostype, told) => {
+      template('debian', { variants: 'trixie\n' });
+      await expect(find(ostype)).rejects.toMatchObject({
+        code: 'unknown_os',
+        message: expect.stringMatching(told),
+      });
+    },
+  );
 });

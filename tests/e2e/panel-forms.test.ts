@@ -1,5 +1,5 @@
 // Calls in the forms that panels send, where they say less than the WSDL has.
-import { existsSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Site, startSite } from '../site.ts';
@@ -73,4 +73,42 @@ it.each([
   expect(await site.legacy('reinstallVPSos', params)).toBe('OK, started mkos.');
   const [number = ''] = Object.values(params);
   expect(await site.jobEnd(`xen${number}`)).toMatchObject({ state: 'succeeded' });
+});
+
+describe("what is always in the panel's menu", () => {
+  const order = (vps: string, ostype: string) =>
+    site.legacy('reinstallVPSos', { ...good('reinstallVPSos', vps), ostype });
+
+  it('centos installs the Rocky Linux of the node, and says so at the end', async () => {
+    cpSync(at('os/tiny'), at('os/rocky'), { recursive: true });
+    await site.modern('setupLVMDisks', good('setupLVMDisks', 'xen41'));
+    expect(await order('xen41', 'centos')).toBe('OK, started mkos.');
+    expect(await site.jobEnd('xen41')).toMatchObject({
+      state: 'succeeded',
+      message: expect.stringMatching(/^rocky \(.*CentOS.*\) is installed on xen41;/),
+    });
+  });
+
+  it('debian-dtc and netbsd are refused where the node has nothing to install them from, before the panel shows them', async () => {
+    await site.modern('setupLVMDisks', good('setupLVMDisks', 'xen42'));
+    const before = await site.snapshot();
+    expect(await order('xen42', 'debian-dtc')).toMatch(/^NOTOK - debian-dtc .* this node has no dtc;/);
+    expect(await order('xen42', 'netbsd')).toMatch(/^NOTOK - netbsd cannot be installed on this node: /);
+    expect(await site.snapshot()).toEqual(before);
+    expect(await site.legacy('getVPSState', { vpsname: 'xen42' })).toBe('Not running');
+  });
+
+  it('manual leaves the disks as they are, and the VPS does not come up with the node', async () => {
+    await site.modern('setupLVMDisks', good('setupLVMDisks', 'xen43'));
+    writeFileSync(volume('xen43'), "the admin's system", { flag: 'r+' });
+    const before = readFileSync(volume('xen43'));
+    expect(await order('xen43', 'manual')).toBe('OK, started mkos.');
+    expect(await site.jobEnd('xen43')).toMatchObject({
+      state: 'succeeded',
+      message: expect.stringContaining('its disks were not touched'),
+    });
+    expect(readFileSync(volume('xen43')).equals(before)).toBe(true);
+    expect([existsSync(at('xen/xen43')), existsSync(at('xen/auto/xen43'))]).toEqual([true, false]);
+    expect(await site.legacy('startVPS', { vpsname: 'xen43' })).toEqual(['OK', 'Started xen43']);
+  });
 });

@@ -60,7 +60,9 @@ async function reinstall(ostype: string): Promise<string> {
 beforeAll(async () => {
   images = mkdtempSync(join(tmpdir(), 'images-'));
   makeImage('small');
-  site = await startSite({ config: { image_dir: images } });
+  const kernel = join(images, 'netbsd-INSTALL');
+  writeFileSync(kernel, '');
+  site = await startSite({ config: { image_dir: images, bsd_install_kernel_path: kernel } });
   cpSync(TEMPLATES, join(site.folder.path, 'os'), { recursive: true });
   const forum = join(site.folder.path, 'app/forum');
   mkdirSync(join(forum, 'setup-folder'), { recursive: true });
