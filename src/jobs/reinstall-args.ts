@@ -60,5 +60,6 @@ export function templateArgs(at: Installation): string[] {
     ...['--kmod-path', kernel.modules, ...(kernel.initrd ? ['--initrd', kernel.initrd] : [])],
     ...['--mac', mac],
     ...(disks.type === 'lvm' ? ['--lvm-name', basename(dirname(disks.root))] : []),
+    ...(config.XENU_EXTRA_PARM === '' ? [] : ['--xenu_extra_parm', config.XENU_EXTRA_PARM]),
   ];
 }

@@ -256,6 +256,12 @@ describe('an installation of Debian', () => {
       `-path ${folder}/mnt/01 -vpsid 01 -ram 512 -os debian -nic 192.0.2.10,255.255.255.0,192.0.2.255 -nic 192.0.2.11,255.255.255.0,192.0.2.255 -gw 192.0.2.1 -dns 192.0.2.53,192.0.2.54 --disk-type vbd --xen-domu-hdd-dev-type xvd --vps-fqdn mx.xen01.node1.example.com --vps-domain xen01.node1.example.com --node-fqdn node1.example.com --virt-type xen --kernel /boot/k --kernel-release 6.12 --kmod-path /lib/modules/6.12 --initrd /boot/i --mac 02:f8:c5:c1:b8:f6`,
     );
   });
+
+  it("tells a template's programs the guests' kernel parameters, as one argument", async () => {
+    script(join(folder, 'custom'));
+    await reinstall({}, `custom_postinstall_script=${folder}/custom\nXENU_EXTRA_PARM="quiet 4"\n`);
+    expect(calls().at(-5)?.split('\n').slice(-2)).toEqual(['--xenu_extra_parm', 'quiet 4']);
+  });
 });
 
 describe("a VPS's MAC address", () => {

@@ -6,17 +6,17 @@ import { describe, expect, it } from 'vitest';
 import { SCRIPTS } from '../jobs/plan-harness.ts';
 
 const NAMES =
-  'VPS_PATH VPSNUM VPSMEM DISTRO NICS FIRST_IP ALL_IPADDRS GATEWAY DNS IMAGE_TYPE XEN_DOMU_HDD_DEV_TYPE VPS_FQDN VPS_DOMAIN NODE_FQDN VIRT_TYPE KERNELPATH KERNEL_RELEASE KMOD_PATH INITRDPATH MAC_ADDR LVMNAME FSTAB_LVMNAME'.split(
+  'VPS_PATH VPSNUM VPSMEM DISTRO NICS FIRST_IP ALL_IPADDRS GATEWAY DNS IMAGE_TYPE XEN_DOMU_HDD_DEV_TYPE VPS_FQDN VPS_DOMAIN NODE_FQDN VIRT_TYPE KERNELPATH KERNEL_RELEASE KMOD_PATH INITRDPATH MAC_ADDR LVMNAME FSTAB_LVMNAME FW_NICS_CMD XENU_EXTRA_PARM VNC_PASSWORD BOOT_ISO'.split(
     ' ',
   );
 
 /** Sources the file in a shell and prints what it set, and how many arguments are left to the template. */
-function source(args: readonly string[], shell = 'sh', cwd = '/') {
-  const script = `set -eu; . "${SCRIPTS}/dtc-xen-parse-param"; ${NAMES.map((name) => `printf '%s\\0' "$${name}"`).join(';')}; printf '%s' "$#"`;
+function source(args: readonly string[], shell = 'sh', cwd = '/', between = '') {
+  const script = `set -eu; . "${SCRIPTS}/dtc-xen-parse-param"; ${between}${NAMES.map((name) => `printf '%s\\0' "$${name}"`).join(';')}; printf '%s' "$#"`;
   const { status, stdout, stderr } = spawnSync(shell, ['-c', script, 'template', ...args], {
     encoding: 'utf8',
     cwd,
-    env: { PATH: '/usr/bin:/bin', NICS: 'leaked', MAC_ADDR: 'leaked' },
+    env: { PATH: '/usr/bin:/bin', NICS: 'leaked', MAC_ADDR: 'leaked', VNC_PASSWORD: 'leaked' },
   });
   const values = stdout.split('\0');
   const set = Object.fromEntries(NAMES.map((name, at) => [name, values[at]]));
@@ -44,6 +44,9 @@ const ARGUMENTS: [string, string][] = [
   ['--initrd', '/boot/initrd'],
   ['--mac', '02:00:00:00:00:01'],
   ['--lvm-name', 'my-vg'],
+  ['--vnc-pass', 'geheim'],
+  ['--boot-iso', 'netinst.iso'],
+  ['--xenu_extra_parm', 'quiet 4 TERM=xterm'],
 ];
 const EXPECTED = {
   VPS_PATH: '/var/lib/dtc-xen/mnt/01',
@@ -68,6 +71,10 @@ const EXPECTED = {
   MAC_ADDR: '02:00:00:00:00:01',
   LVMNAME: 'my-vg',
   FSTAB_LVMNAME: 'my--vg',
+  FW_NICS_CMD: '-nic 192.0.2.10,255.255.255.0,192.0.2.255 -nic 192.0.2.11,255.255.255.0,192.0.2.255',
+  XENU_EXTRA_PARM: 'quiet 4 TERM=xterm',
+  VNC_PASSWORD: 'geheim',
+  BOOT_ISO: 'netinst.iso',
 };
 
 describe('dtc-xen-parse-param', () => {
@@ -114,6 +121,25 @@ describe('dtc-xen-parse-param', () => {
     expect(set).toMatchObject({ DISTRO: value, VPS_FQDN: value, LVMNAME: value, NICS: value, VPSMEM: '1' });
     expect(existsSync(join(cwd, 'made'))).toBe(false);
     rmSync(cwd, { recursive: true });
+  });
+
+  /** What a program finds that an old template hands its own arguments on to: `custom_os ${FW_PARAMS}`, without quotes. */
+  const forwarded = (args: readonly string[]) =>
+    source(args, 'sh', '/', `set -f; set -- $FW_PARAMS; . "${SCRIPTS}/dtc-xen-parse-param"; `).set;
+
+  it('has FW_PARAMS, with which a template calls a program as it was called itself; a password is not in it', () => {
+    expect(forwarded(ARGUMENTS.flat())).toEqual({ ...EXPECTED, VNC_PASSWORD: '' });
+  });
+
+  it('leaves out of FW_PARAMS what has no value, so that no option takes the next one for its own', () => {
+    const none = source([]).set;
+    expect(forwarded([])).toEqual(none);
+    expect(forwarded(['-dns', '', '-vpsid', '01', '--initrd', ''])).toEqual({ ...none, VPSNUM: '01' });
+  });
+
+  it("keeps the screen's password out of the environment of what the template starts", () => {
+    const { set } = source(['--vnc-pass', 'geheim'], 'sh', '/', 'BOOT_ISO=$(env | grep -c VNC_) || true; ');
+    expect(set).toMatchObject({ VNC_PASSWORD: 'geheim', BOOT_ISO: '0' });
   });
 
   it('ends the template where a value is missing', () => {
