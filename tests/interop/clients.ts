@@ -23,6 +23,8 @@ export interface Tools {
   readonly nusoap?: string;
   /** gSOAP's compiled client. */
   readonly gsoap?: string;
+  /** The compiled client of .NET's formatter. */
+  readonly dotnet?: string;
 }
 
 /** A SOAP client of this world. */
@@ -48,8 +50,8 @@ const python =
   (file: string): Client['command'] =>
   ({ url, ca }) => [PYTHON, join(CLIENTS, file), url, ca];
 const curl =
-  (dialect: string): Client['command'] =>
-  ({ url, ca }) => [join(CLIENTS, 'curl.sh'), url, ca, dialect];
+  (dialect: string, ...option: readonly string[]): Client['command'] =>
+  ({ url, ca }) => [join(CLIENTS, 'curl.sh'), url, ca, dialect, ...option];
 
 const TAGGED: Reading = { numbers: 'tagged' };
 
@@ -83,9 +85,38 @@ export const LEGACY_CLIENTS: readonly Client[] = [
     unauthorized: 'Unauthorized',
   },
   {
+    name: 'SOAP::Lite of Perl, parameters by position',
+    dialect: 'legacy',
+    command: ({ url, ca }) => [join(CLIENTS, 'soaplite.pl'), url, ca],
+    input: 'values',
+    reading: { numbers: 'text' },
+    without_wsdl: true,
+    unauthorized: '401 Unauthorized',
+  },
+  {
+    name: ".NET's formatter, as Mono has it",
+    dialect: 'legacy',
+    command: ({ url, ca }, { dotnet = '' }) => ['mono', dotnet, url, ca],
+    input: 'names',
+    reading: TAGGED,
+    without_wsdl: true,
+    unauthorized: 'HTTP 401',
+    readLine: (line) => readAnswer('legacy', line),
+  },
+  {
     name: 'curl, by hand',
     dialect: 'legacy',
     command: curl('legacy'),
+    input: 'names',
+    reading: TAGGED,
+    without_wsdl: true,
+    unauthorized: 'HTTP 401',
+    readLine: (line) => readAnswer('legacy', line),
+  },
+  {
+    name: 'curl, by hand, in HTTP/1.0, which its handshake offers',
+    dialect: 'legacy',
+    command: curl('legacy', '--http1.0'),
     input: 'names',
     reading: TAGGED,
     without_wsdl: true,
@@ -203,7 +234,8 @@ export async function runClient(
   if (exit !== '0') throw new Error(`${client.name} ended with ${exit}:\n${out}\n${errors}`);
   const lines = out
     .split('\n')
-    .filter((line) => line !== '')
+    // Mono remarks on a scheduling policy that it does not know, such as that of `chrt -i`.
+    .filter((line) => line !== '' && !line.startsWith('mono_'))
     .map((line) => JSON.parse(line));
   return client.readLine ? (lines as CurlLine[]).map(client.readLine) : (lines as Line[]);
 }

@@ -2,12 +2,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LEGACY_CLIENTS } from './clients.ts';
 import { describeClient } from './conversation.ts';
 import { openStage } from './node.ts';
-import { buildNusoap, temporaryFolder } from './tools.ts';
+import { buildDotnet, buildNusoap, temporaryFolder } from './tools.ts';
 
 const folder = temporaryFolder();
 let mended = 0;
+let dotnet = '';
 beforeAll(() => {
   mended = buildNusoap(folder.path);
+  dotnet = buildDotnet(folder.path);
 });
 afterAll(() => folder.remove());
 
@@ -17,4 +19,5 @@ describe("Debian's NuSOAP", () => {
   });
 });
 
-for (const client of LEGACY_CLIENTS) describeClient(client, openStage, () => ({ nusoap: folder.path }));
+for (const client of LEGACY_CLIENTS)
+  describeClient(client, openStage, () => ({ nusoap: folder.path, dotnet }));

@@ -50,3 +50,14 @@ export function buildGsoap(folder: string, wsdl: string): string {
   });
   return join(folder, 'client');
 }
+
+/** Compiles the client of .NET's formatter. @returns its path */
+export function buildDotnet(folder: string): string {
+  const [source, client] = [
+    join(import.meta.dirname, 'clients/dotnet/Client.cs'),
+    join(folder, 'client.exe'),
+  ];
+  const args = ['-r:System.Runtime.Serialization.Formatters.Soap', `-out:${client}`, source];
+  execFileSync('mcs', args, { timeout: BUILD_LIMIT_MS, stdio: ['ignore', 'ignore', 'pipe'] });
+  return client;
+}
