@@ -4,7 +4,7 @@ NODE_BIN := node_modules/.bin
 # Tests of the sources as they are written.
 CHECKS := tests/structure.test.ts tests/regular-expressions.test.ts
 
-.PHONY: all bench-reinstall build check clean deb demo deps footprint format fuzz generate install install-firewall mutants simulate test xen-test xen-test-liar
+.PHONY: all bench-reinstall build check clean deb demo deps footprint format fuzz generate install install-firewall mutants simulate test test-demo xen-test xen-test-liar
 
 all: build
 
@@ -12,8 +12,9 @@ node_modules/.installed: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	touch $@
 
+# All that the tests need.
 deps: node_modules/.installed
-	scripts/dev/install-deps
+	scripts/dev/install-deps --for check --for test
 
 build: node_modules/.installed
 	node scripts/dev/build.mjs
@@ -24,7 +25,8 @@ generate: node_modules/.installed
 format: node_modules/.installed
 	$(NODE_BIN)/biome check --write .
 
-check: deps
+check: node_modules/.installed
+	scripts/dev/install-deps --for check
 	$(NODE_BIN)/biome check --error-on-warnings .
 	$(NODE_BIN)/tsc -p .
 	node --import tsx scripts/dev/generate.ts --check
@@ -33,7 +35,7 @@ check: deps
 
 # All but what `make check` has run. In mounts of its own, shared as a Debian's are: what a test unmounts is gone from the copies that
 # others' processes have, and its loop device with it.
-test: check build
+test: check deps build
 	unshare --mount --propagation shared -- $(NODE_BIN)/vitest run $(CHECKS:%=--exclude %)
 
 # As many stories of the simulator as one likes: make simulate RUNS=100000. SIMULATE_SEED=n tells those of a seed again.
@@ -60,7 +62,9 @@ xen-test-liar: deps build
 footprint: deps build
 	tests/xen/run --write footprint
 
-demo: deps build
+# Installs what the demo needs alone.
+demo: build
+	scripts/dev/install-deps --for demo
 	node --import tsx scripts/dev/demo.ts
 
 # Cold and warm reinstalls beside debootstrap and xen-create-image: minutes; writes the table of docs/performance.md.
@@ -78,6 +82,10 @@ deb: node_modules/.installed
 test-packages: deb
 	scripts/dev/rebuild-deb
 	tests/packages/run
+
+# `make demo` in a Debian 13 with Node alone: how many packages it installs, and how long it takes.
+test-demo: node_modules/.installed build
+	tests/packages/demo
 
 # The same packages on the real Xen host of tests/xen/lab: a quarter of an hour.
 test-packages-xen: deb

@@ -16,7 +16,6 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { USAGES } from '../../scripts/dev/manual.ts';
 import { createFakeNode, type FakeNode } from '../fakes/fake-node.ts';
-import { buildNusoap } from '../interop/tools.ts';
 import {
   documents,
   inlineCode,
@@ -70,7 +69,7 @@ let out: Record<string, string>;
 beforeAll(async () => {
   work = mkdtempSync(join(tmpdir(), 'dtc-xen-readme-'));
   node = await createFakeNode({ root: join(work, 'node'), size_mib: 1024 * 1024 });
-  for (const folder of ['nusoap', 'client', 'out', 'documents', 'modules']) mkdirSync(join(work, folder));
+  for (const folder of ['client', 'out', 'documents', 'modules']) mkdirSync(join(work, folder));
   writeFileSync(join(work, 'dtc-xen.conf'), configuration(node, join(work, 'modules')));
   for (const [i, { path, script, files }] of scripts.entries()) {
     const folder = join(work, 'documents', `${`${i}`.padStart(2, '0')}-${basename(path)}`);
@@ -78,7 +77,6 @@ beforeAll(async () => {
     for (const [name, text] of [['script', script] as const, ...files])
       writeFileSync(join(folder, name), text);
   }
-  buildNusoap(join(work, 'nusoap'));
   writeFileSync(join(work, 'panel.php'), PANEL[0] ?? '');
   for (const [i, block] of [ADMIN[0] ?? '', ...SCRIPTS].entries())
     writeFileSync(join(work, `block-${i}.sh`), block);
@@ -128,7 +126,8 @@ describe('README', () => {
     expect(links.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
   });
 
-  it('calls from PHP as a panel does', () => expect(out['panel']).toBe('Not running\n'));
+  it('calls from PHP as Debian has it, where nothing was mended for it', () =>
+    expect(out['panel']).toBe('stopped\n'));
 
   it('does an operation by hand', () => {
     expect(JSON.parse(out['by-hand'] ?? '')).toEqual({
@@ -156,6 +155,28 @@ describe('README', () => {
 });
 
 describe('manual pages and docs/', () => {
+  it('never let PHP hand out a list of one as its item, and docs/panel.md says why', () => {
+    const all = [readDocument('README.md'), ...documents].flatMap(({ blocks }) => blocks);
+    const clients = all.filter(({ code }) => code.includes('new SoapClient('));
+    expect(clients).toHaveLength(2);
+    for (const { code } of clients) expect(code).toContain("'features' => SOAP_SINGLE_ELEMENT_ARRAYS");
+    expect(readDocument('docs/panel.md').text).toMatch(
+      /With one item[^\n]*\n?[^.]*\*\*set\s+`SOAP_SINGLE_ELEMENT_ARRAYS`\*\*/,
+    );
+  });
+
+  it('say beside every command that takes samples away from a panel that it does', () => {
+    const taking = /getCollectedPerformanceData(?![^\n]*confirm=)[^\n]*count=/;
+    const found = [readDocument('README.md'), ...documents].filter(({ blocks }) =>
+      blocks.some(({ code }) => taking.test(code)),
+    );
+    expect(found.map(({ path }) => path)).toEqual(['docs/panel.md']);
+    for (const { text } of found)
+      expect(text).toMatch(
+        /takes billing samples away from the panel\*\*[^`]*```sh\n[^`]*getCollectedPerformanceData count=0/,
+      );
+  });
+
   it.each(scripts.map(({ path }, i) => [path, i] as const))(
     '%s: every command does what it is to do',
     (path, i) => {
