@@ -13,6 +13,7 @@ import { createSteadyClock, type SteadyClock } from './core/steady-clock.ts';
 import { createAccounts } from './drivers/accounts.ts';
 import { createConsoleLogs } from './drivers/console-logs.ts';
 import { createCounters } from './drivers/counters.ts';
+import { createScreens } from './drivers/device-model.ts';
 import { createDiskFiles } from './drivers/disk-files.ts';
 import { createFileLocks, createVpsLocks } from './drivers/flock.ts';
 import { createGuestConfigs } from './drivers/guest-config.ts';
@@ -84,6 +85,7 @@ export function createDrivers(
     roots: createGuestRoots({ runner, config }),
     accounts: createAccounts({ runner, config, htpasswd: passwords }),
     consoles: createConsoleLogs({ config }),
+    screens: createScreens({ runner, config }),
     templates: createTemplates({ config }),
     kernel: () => guestKernel(config),
   };

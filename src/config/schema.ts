@@ -77,7 +77,9 @@ export const configSchema = z.strictObject({
     .string()
     .refine((value) => isIPv4(value), 'must be an IPv4 address')
     .default('127.0.0.1')
-    .describe("Address on which fully virtualized guests' VNC screens listen; 0.0.0.0: every address."),
+    .describe(
+      "Address on which fully virtualized guests' VNC screens listen; 0.0.0.0: every address. One without a password: 127.0.0.1.",
+    ),
   XEN_DOMU_HDD_DEV_TYPE: z
     .enum(['xvd', 'sd', 'hd', 'xvda', 'sda', 'hda'])
     .transform((value) => value.replace(/a$/, '') as 'xvd' | 'sd' | 'hd')
@@ -189,6 +191,10 @@ export const configSchema = z.strictObject({
   block_script: optionalPath(
     "Xen's script for the disks of new configurations, which refuses a start while something works on them; empty, or not there: Xen's own.",
     '/etc/xen/scripts/block-dtc-xen',
+  ),
+  device_model: path(
+    'qemu that xl starts for fully virtualized guests; it is asked whether it can check VNC passwords.',
+    '/usr/libexec/xen-qemu-system-i386',
   ),
   console_log_dir: path("Where xenconsoled writes guests' consoles.", '/var/log/xen/console'),
   os_dir: path('Operating system templates.', '/usr/share/dtc-xen-os'),

@@ -14,6 +14,7 @@ import type {
   Templates,
   VpsLocks,
 } from './ports.ts';
+import type { Screens } from './screens.ts';
 import type { Systems } from './systems.ts';
 
 /** The drivers, behind their ports: what an operation may reach. Composed once, in src/app.ts. */
@@ -26,6 +27,7 @@ export interface Ports {
   readonly samples: Samples;
   readonly accounts: Accounts;
   readonly consoles: ConsoleLogs;
+  readonly screens: Screens;
   readonly templates: Templates;
   readonly systems: Systems;
   readonly locks: VpsLocks;

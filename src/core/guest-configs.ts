@@ -1,6 +1,7 @@
 // Guests' configurations: what goes into them, and who keeps them.
 import type { ImageType } from './disks.ts';
 import type { Nic } from './ports.ts';
+import type { Screen } from './screens.ts';
 import type { VpsId } from './vps.ts';
 
 /** What /etc/xen/xenNN is written from. */
@@ -25,12 +26,17 @@ interface OwnInstallation {
   readonly disks: { readonly type: ImageType; readonly root: string; readonly swap: string };
 }
 
+/** Drives for CD images that a fully virtualized guest has beside its two disks: qemu emulates four IDE drives. */
+export const CD_DRIVES = 2;
+
 /** A fully virtualized guest (xl.cfg(5), type="hvm"). */
 export interface HvmConfig extends OwnInstallation {
-  /** Opens a VNC screen on vnc_listen; undefined: no screen. */
-  readonly vnc_password: string | undefined;
-  /** Boots from this CD image first; undefined: from the disk. */
-  readonly iso_path: string | undefined;
+  /** Undefined: no screen. */
+  readonly screen: Screen | undefined;
+  /** CD images in its drives, {@link CD_DRIVES} at most. */
+  readonly isos: readonly string[];
+  /** Boots from the first of them, and else from the disk. */
+  readonly boots_iso: boolean;
 }
 
 /** A BSD guest, paravirtual, with a kernel of its own. */

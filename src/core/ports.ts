@@ -251,6 +251,12 @@ export interface Samples {
   counters(vps: VpsId): Promise<GuestCounters | undefined>;
 }
 
+/** Isos that are kept for a guest, and why the others are not: a clause each. */
+export interface PinnedIsos {
+  readonly paths: readonly string[];
+  readonly left_out: readonly { readonly file: string; readonly why: string }[];
+}
+
 /** The console user xenNN of a VPS, and the VPS's SOAP user. Errors: `not_found`, `program_*`. */
 export interface Accounts {
   /** Sets the Unix password of the console user, which is made where it is missing. */
@@ -273,8 +279,10 @@ export interface Accounts {
   isoFiles(vps: VpsId): Promise<readonly string[]>;
   /** Keeps an iso of {@link isoFiles} where its owner cannot exchange it; its path there, or undefined where there is none. */
   pinIso(vps: VpsId, file: string): Promise<string | undefined>;
-  /** Lets go of the VPS's pinned isos, but of the one at this path. */
-  unpinIsos(vps: VpsId, but?: string): Promise<void>;
+  /** Keeps isos of {@link isoFiles} as {@link pinIso} does, in their order, `count` at most: those beside `but` that may be used. */
+  pinOtherIsos(vps: VpsId, but: string, count: number): Promise<PinnedIsos>;
+  /** Lets go of the VPS's pinned isos, but of those at these paths. */
+  unpinIsos(vps: VpsId, but: readonly string[]): Promise<void>;
   /** A crypt(3) hash (SHA-512) of a root password, made without an argument list ever seeing it. */
   hashRootPassword(password: string): Promise<string>;
 }

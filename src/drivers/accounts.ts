@@ -192,7 +192,7 @@ export function createAccounts({ runner, config, htpasswd }: AccountsOptions): A
 
     async forget(vps) {
       await requireHomes();
-      await isos.unpinIsos(vps);
+      await isos.unpinIsos(vps, []);
       const entry = await getent('passwd', vps.name);
       if (entry && strange(vps, entry) !== undefined) return;
       await removeHome(homes, vps.name);

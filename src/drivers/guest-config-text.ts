@@ -1,7 +1,8 @@
 import { isIPv4 } from 'node:net';
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
-import type { BsdConfig, GuestConfig, HvmConfig } from '../core/guest-configs.ts';
+import type { BsdConfig, CD_DRIVES, GuestConfig, HvmConfig } from '../core/guest-configs.ts';
+import type { Screen } from '../core/screens.ts';
 
 /** A whole path in a quoted string of xl's, or an item of a comma-separated one. */
 const PATH = /^\/[A-Za-z0-9._+@~/-]{1,255}$/;
@@ -10,11 +11,12 @@ const BRIDGE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$/;
 const PARAMETERS = /^[\x20\x21\x23-\x5b\x5d-\x7e]{0,1024}$/;
 const VPS = /^xen[0-9]{1,5}$/;
 const ADDRESS = /^[0-9.]{7,15}$/;
+const LOOPBACK = /^127\.0\.0\.1$/;
 const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
 
 /** The configuration keys that guests are made with. */
 export interface GuestSettings {
-  readonly config: Pick<Config, 'XEN_DOMU_HDD_DEV_TYPE' | 'XENU_EXTRA_PARM' | 'vif_bridge' | 'vnc_listen'>;
+  readonly config: Pick<Config, 'XEN_DOMU_HDD_DEV_TYPE' | 'XENU_EXTRA_PARM' | 'vif_bridge'>;
   /** Path of the script that Xen runs for each disk; undefined: Xen's own. */
   readonly block_script: string | undefined;
 }
@@ -104,39 +106,53 @@ export function renderGuestConfig(guest: GuestConfig, settings: GuestSettings): 
   ].join('\n')}\n`;
 }
 
-/** What VNC takes: it looks at 8 characters; xl's quoted string bears no quote and no backslash. */
-const VNC_PASSWORD = /^[\x21\x23-\x5b\x5d-\x7e]{1,8}$/;
+/** What xl's quoted string bears: no quote, no backslash. VNC looks at 8 characters. */
+const VNC_PASSWORD = /^[\x20\x21\x23-\x5b\x5d-\x7e]{1,8}$/;
+const CD_VDEVS = ['hdc', 'hdd'] as const satisfies { length: typeof CD_DRIVES };
+
+function screenLines({ display, address, password }: Screen): string[] {
+  // Whatever made it: no screen is open to others without a password.
+  if (password === undefined) checked('the address of a screen without a password', address, LOOPBACK);
+  if (!Number.isInteger(display) || display < 0) checked('the number of the screen', '', /./);
+  return [
+    'vnc = 1',
+    `vnclisten = "${checked('vnc_listen', address, ADDRESS)}"`,
+    `vncdisplay = ${display}`,
+    'vncunused = 0',
+    ...(password === undefined ? [] : [`vncpasswd = "${checkedPassword(password)}"`]),
+  ];
+}
+
+function checkedPassword(password: string): string {
+  if (VNC_PASSWORD.test(password)) return password;
+  throw new AgentError(
+    'invalid_value',
+    `The guest's configuration was not written: VNC's password, the first 8 characters of what was ordered, must be of ASCII letters, digits and signs, without " and \\.`,
+  );
+}
 
 /**
- * Renders /etc/xen/xenNN of a fully virtualized guest. Its screen, where it has one, listens on vnc_listen.
+ * Renders /etc/xen/xenNN of a fully virtualized guest. Its screen is always at the same port: qemu does not look for another.
  *
  * @throws AgentError invalid_value naming what cannot be written
  */
 export function renderHvmConfig(guest: HvmConfig, settings: GuestSettings): string {
-  const { vnc_password, iso_path } = guest;
+  const { screen, isos, boots_iso } = guest;
   const lines = commonLines({ ...guest, vif_options: 'type=ioemu,' }, settings);
-  const iso =
-    iso_path === undefined
-      ? []
-      : [`format=raw,vdev=hdc,access=ro,devtype=cdrom,target=${checked('the iso', iso_path, PATH)}`];
-  const screen =
-    vnc_password === undefined
-      ? ['vnc = 0']
-      : [
-          'vnc = 1',
-          `vnclisten = "${checked('vnc_listen', settings.config.vnc_listen, ADDRESS)}"`,
-          'vncunused = 1',
-          `vncpasswd = "${checked('the VNC password', vnc_password, VNC_PASSWORD)}"`,
-        ];
+  if (isos.length > CD_VDEVS.length || (boots_iso && isos.length === 0)) checked('the isos', '', /./);
+  const drives = isos.map(
+    (path, at) =>
+      `format=raw,vdev=${CD_VDEVS[at]},access=ro,devtype=cdrom,target=${checked('the iso', path, PATH)}`,
+  );
   return `${[
     '# Written by dtc-xen-agent. writeXenHVMconf writes it anew.',
     lines.name,
     'type = "hvm"',
     ...lines.size,
-    diskList([...diskLines(guest.disks, 'hd', settings), ...iso]),
-    `boot = "${iso_path === undefined ? 'c' : 'dc'}"`,
+    diskList([...diskLines(guest.disks, 'hd', settings), ...drives]),
+    `boot = "${boots_iso ? 'dc' : 'c'}"`,
     lines.vif,
-    ...screen,
+    ...(screen === undefined ? ['vnc = 0'] : screenLines(screen)),
     'serial = "pty"',
     'usbdevice = [ "tablet" ]',
     ...lines.ends,

@@ -33,7 +33,6 @@ export function createGuestConfigs({
     | 'XENU_EXTRA_PARM'
     | 'vif_bridge'
     | 'vps_mac_prefix'
-    | 'vnc_listen'
     | 'block_script'
   >;
 }): GuestConfigStore {

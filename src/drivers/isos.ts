@@ -8,6 +8,21 @@ import { unlessMissing } from './missing.ts';
 
 const ISO = /^[A-Za-z0-9][A-Za-z0-9._+-]*\.iso$/;
 
+/** Its path must go into a line of xl's. */
+const MAX_NAME = 128;
+
+/** An iso that a guest cannot have, with the reason as a clause. */
+class UnusableIso extends AgentError {
+  readonly why: string;
+  constructor(message: string, why: string) {
+    super('program_failed', message);
+    this.why = why;
+  }
+}
+
+const cannotBeUsed = (vps: VpsId, file: string, why: string) =>
+  new UnusableIso(`${vps.name}: ${file} cannot be booted from: ${why}.`, why);
+
 /**
  * The *.iso files in the console users' homes, which customers control, and those of them that guests boot from.
  *
@@ -21,7 +36,7 @@ export function createIsos(
   homes: string,
   requireHomes: () => Promise<void>,
   home_entries = 10_000,
-): Pick<Accounts, 'isoFiles' | 'pinIso' | 'unpinIsos'> {
+): Pick<Accounts, 'isoFiles' | 'pinIso' | 'pinOtherIsos' | 'unpinIsos'> {
   const homeOf = (vps: VpsId) => join(homes, vps.name);
   const pinsOf = (vps: VpsId) => join(homes, '.iso', vps.name);
 
@@ -31,10 +46,8 @@ export function createIsos(
     for await (const { name } of folder ?? []) {
       names.push(name);
       if (names.length > home_entries) {
-        throw new AgentError(
-          'program_failed',
-          `${basename(home)}: its home has more than ${home_entries} files, and was not searched for isos; remove some.`,
-        );
+        const why = `its home has more than ${home_entries} files, and was not searched for isos`;
+        throw new UnusableIso(`${basename(home)}: ${why}; remove some.`, why);
       }
     }
     return names;
@@ -50,13 +63,14 @@ export function createIsos(
 
   /** Makes a hard link of a file in a home, and only then looks what it is: nobody can exchange it any more. */
   async function takeHold(vps: VpsId, file: string, as: string): Promise<void> {
-    const refused = (why: string) =>
-      new AgentError('program_failed', `${vps.name}: ${file} cannot be booted from: ${why}.`);
+    const refused = (why: string) => cannotBeUsed(vps, file, why);
     await rm(as, { force: true });
     try {
       await link(join(homeOf(vps), file), as);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error;
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT') throw refused('it is gone');
+      if (code !== 'EXDEV') throw error;
       throw refused('its home is on another file system than the folder of the homes');
     }
     const [{ uid: customer }, held] = await Promise.all([lstat(homeOf(vps)), lstat(as)]);
@@ -68,15 +82,15 @@ export function createIsos(
     );
   }
 
-  return {
-    isoFiles,
-
-    async pinIso(vps, file) {
+  const pins = {
+    async pinIso(vps: VpsId, file: string): Promise<string | undefined> {
       if (!(await isoFiles(vps)).includes(file)) return undefined;
+      if (file.length > MAX_NAME)
+        throw cannotBeUsed(vps, file, `its name is longer than ${MAX_NAME} characters`);
       const pinned = join(pinsOf(vps), file);
-      const now = await lstat(join(homeOf(vps), file));
+      const now = await unlessMissing(lstat(join(homeOf(vps), file)), undefined);
       const before = await unlessMissing(lstat(pinned), undefined);
-      if (before?.ino === now.ino && before.dev === now.dev) return pinned;
+      if (now && before?.ino === now.ino && before.dev === now.dev) return pinned;
       await mkdir(pinsOf(vps), { recursive: true, mode: 0o700 });
       const fresh = join(pinsOf(vps), temporaryName(file));
       try {
@@ -89,14 +103,43 @@ export function createIsos(
       await syncFolder(pinsOf(vps));
       return pinned;
     },
+  };
+
+  return {
+    isoFiles,
+    ...pins,
+
+    async pinOtherIsos(vps, but, count) {
+      const paths: string[] = [];
+      const left_out: { file: string; why: string }[] = [];
+      const orTell = async <T>(file: string, does: Promise<T>): Promise<T | undefined> => {
+        try {
+          return await does;
+        } catch (error) {
+          if (!(error instanceof UnusableIso)) throw error;
+          left_out.push({ file, why: error.why });
+          return undefined;
+        }
+      };
+      for (const file of (await orTell('*.iso', isoFiles(vps))) ?? []) {
+        if (file === but) continue;
+        if (paths.length === count) {
+          left_out.push({ file, why: 'there is no drive for it' });
+          continue;
+        }
+        const path = await orTell(file, pins.pinIso(vps, file));
+        if (path !== undefined) paths.push(path);
+      }
+      return { paths, left_out };
+    },
 
     async unpinIsos(vps, but) {
       await requireHomes();
-      const pins = pinsOf(vps);
-      for (const name of await unlessMissing(readdir(pins), [])) {
-        if (join(pins, name) !== but) await rm(join(pins, name), { force: true });
+      const folder = pinsOf(vps);
+      for (const name of await unlessMissing(readdir(folder), [])) {
+        if (!but.includes(join(folder, name))) await rm(join(folder, name), { force: true });
       }
-      if (but === undefined) await rm(pins, { recursive: true, force: true });
+      if (but.length === 0) await rm(folder, { recursive: true, force: true });
     },
   };
 }

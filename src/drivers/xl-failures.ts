@@ -38,6 +38,11 @@ const FAILURES: readonly (readonly [RegExp, (match: RegExpExecArray) => string])
     /guest didn't acknowledge control request/,
     () => 'the guest did not answer within 60 s: it hangs, is paused, or is still booting',
   ],
+  [
+    /device model did not start/,
+    () =>
+      "its qemu did not start: the node's /var/log/xen/qemu-dm-NAME.log says why; where that is DES, or an address in use, writeXenHVMconf writes its configuration anew",
+  ],
   // A sentence of ours (xen/block-dtc-xen).
   [/script: (xen[0-9]+ is not started: [^\n]*?)\.?(?:\n|$)/, ([, told = '']) => told],
   [

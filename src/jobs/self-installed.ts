@@ -44,7 +44,7 @@ export function selfInstalledSteps(
         const disks = await idleDisks(deps, vps, image_type, CANNOT);
         const mac = await guests.mac(vps);
         if (guest === 'xenhvm') {
-          await guests.writeHvm({ ...common, mac, disks, vnc_password: undefined, iso_path: undefined });
+          await guests.writeHvm({ ...common, mac, disks, screen: undefined, isos: [], boots_iso: false });
         } else if (guest === 'netbsd') {
           await guests.writeBsd({ ...common, mac, disks, kernel: config.bsd_install_kernel_path });
         } else {

@@ -302,7 +302,15 @@ const CASES: Record<string, Case> = {
       howtoboot: 'a.iso',
     }),
     legacy: () => 'OK',
-    modern: (vps) => ({ result: `Wrote the configuration of ${vps}` }),
+    modern: (vps) => ({
+      result: expect.stringMatching(
+        new RegExp(
+          `^Wrote the configuration of ${vps}\\. In its drives: a\\.iso, b\\.iso\\. Its screen is at port `,
+        ),
+      ),
+      vnc_address: '127.0.0.1',
+      vnc_port: 5900 + Number(vps.slice('xen'.length)),
+    }),
     afterwards: async (vps) => expect(readFileSync(config(vps), 'utf8')).toContain('vncpasswd = "s3cret"'),
   },
   changeBSDkernel: {

@@ -339,11 +339,33 @@ describe('iso files', () => {
     writeFileSync(join(home, 'c.iso'), 'third');
     expect(await accounts().pinIso(xen01, 'b.iso')).toBe(pinned);
     expect(readFileSync(pinned, 'utf8')).toBe('second');
-    const other = await accounts().pinIso(xen01, 'c.iso');
-    await accounts().unpinIsos(xen01, other);
+    const other = (await accounts().pinIso(xen01, 'c.iso')) ?? '';
+    await accounts().unpinIsos(xen01, [other]);
     expect(readdirSync(join(pinned, '..'))).toEqual(['c.iso']);
-    await accounts().unpinIsos(xen01);
+    await accounts().unpinIsos(xen01, []);
     expect(existsSync(join(pinned, '..'))).toBe(false);
+  });
+
+  it('go into as many drives as there are, and each that cannot says why', async () => {
+    mkdirSync(home, { recursive: true });
+    chownSync(home, UID, GID);
+    const long = `0${'n'.repeat(128)}.iso`;
+    for (const name of ['a.iso', 'b.iso', 'c.iso', 'd.iso', long]) writeFileSync(join(home, name), name);
+    chownSync(join(home, 'a.iso'), UID + 1, GID);
+    const pinned = await accounts().pinOtherIsos(xen01, 'b.iso', 1);
+    expect(pinned).toEqual({
+      paths: [join(programs.root, 'state/ttyssh_home/.iso/xen01/c.iso')],
+      left_out: [
+        { file: long, why: 'its name is longer than 128 characters' },
+        { file: 'a.iso', why: `it belongs to user id ${UID + 1}` },
+        { file: 'd.iso', why: 'there is no drive for it' },
+      ],
+    });
+    const crowded = createIsos(join(home, '..'), async () => undefined, 4);
+    expect(await crowded.pinOtherIsos(xen01, 'b.iso', 2)).toEqual({
+      paths: [],
+      left_out: [{ file: '*.iso', why: 'its home has more than 4 files, and was not searched for isos' }],
+    });
   });
 
   it("of somebody else's are not booted from", async () => {

@@ -38,8 +38,9 @@ const hvm: HvmConfig = {
   mac: guest.mac,
   ips: ['192.0.2.10'],
   disks: guest.disks,
-  vnc_password: 's3cret',
-  iso_path: '/home/a.iso',
+  screen: { display: 1, address: '127.0.0.1', port: 5901, password: 's3cret' },
+  isos: ['/home/a.iso', '/home/b.iso'],
+  boots_iso: true,
 };
 
 let root: string;
@@ -122,12 +123,13 @@ name = "xen01"
 type = "hvm"
 memory = 512
 vcpus = 1
-disk = [ "phy:/dev/vg0/xen01,hda,w", "phy:/dev/vg0/xen01swap,hdb,w", "format=raw,vdev=hdc,access=ro,devtype=cdrom,target=/home/a.iso" ]
+disk = [ "phy:/dev/vg0/xen01,hda,w", "phy:/dev/vg0/xen01swap,hdb,w", "format=raw,vdev=hdc,access=ro,devtype=cdrom,target=/home/a.iso", "format=raw,vdev=hdd,access=ro,devtype=cdrom,target=/home/b.iso" ]
 boot = "dc"
 vif = [ "type=ioemu,mac=02:7f:6c:ed:4d:45,bridge=xenbr0,ip=192.0.2.10" ]
 vnc = 1
 vnclisten = "127.0.0.1"
-vncunused = 1
+vncdisplay = 1
+vncunused = 0
 vncpasswd = "s3cret"
 serial = "pty"
 usbdevice = [ "tablet" ]
@@ -137,19 +139,30 @@ on_crash = "restart"
 `);
   });
 
-  it('has no screen without a password, and boots from its disk without an iso', async () => {
-    await store().writeHvm({ ...hvm, vnc_password: undefined, iso_path: undefined });
+  it('has no screen where none was ordered, and boots from its disk without an iso', async () => {
+    await store().writeHvm({ ...hvm, screen: undefined, isos: [], boots_iso: false });
     expect(text()).toContain('\nvnc = 0\n');
     expect(text()).toContain('\nboot = "c"\n');
     expect(text()).not.toMatch(/vncpasswd|cdrom/);
   });
 
-  it.each(['nine-char', 'a"b', 'a\\b', 'a b', ''])(
+  it('never has a screen without a password that others reach, whatever asked for it', async () => {
+    const screen = { display: 1, port: 5901, password: undefined };
+    for (const address of ['0.0.0.0', '192.0.2.1', '127.0.0.1"', '127x0.0.1']) {
+      const refused = store().writeHvm({ ...hvm, screen: { ...screen, address } });
+      await expect(refused).rejects.toMatchObject({ code: 'invalid_value' });
+    }
+    await store().writeHvm({ ...hvm, screen: { ...screen, address: '127.0.0.1' } });
+    expect(text()).toContain('\nvnclisten = "127.0.0.1"\nvncdisplay = 1\nvncunused = 0\nserial');
+  });
+
+  it.each(['nine-char', 'a"b', 'a\\b', 'ä', ''])(
     'refuses the VNC password %j, and does not tell it',
-    async (vnc_password) => {
-      const refused = store().writeHvm({ ...hvm, vnc_password });
+    async (password) => {
+      const screen = { display: 1, address: '127.0.0.1', port: 5901, password };
+      const refused = store().writeHvm({ ...hvm, screen });
       await expect(refused).rejects.toThrow(
-        /^The guest's configuration was not written: the VNC password cannot be used there\.$/,
+        /^The guest's configuration was not written: VNC's password, the first 8 characters of what was ordered, must be of ASCII letters, digits and signs, without " and \\\.$/,
       );
       expect(readdirSync(root)).toEqual([]);
     },

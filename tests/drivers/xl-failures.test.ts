@@ -24,6 +24,15 @@ describe('what a failed xl had to say', () => {
     expect(explainXlFailure(transcript(number))).toMatch(clause);
   });
 
+  it('says where to look, and what mends a screen, when a fully virtualized guest has no qemu', () => {
+    const stderr = `Parsing config from /etc/xen/xen01
+libxl: error: libxl_dm.c:3101:device_model_spawn_outcome: Domain 7:domain 7 device model: spawn failed (rc=-3)
+libxl: error: libxl_create.c:1921:domcreate_devmodel_started: Domain 7:device model did not start: -3\n`;
+    expect(explainXlFailure({ stdout: '', stderr })).toMatch(
+      /^its qemu did not start: .*qemu-dm-NAME\.log says why; where that is DES, .* writeXenHVMconf writes/,
+    );
+  });
+
   it('tells the first error of what it does not know, without its place in the source', () => {
     const stderr = `Parsing config from /etc/xen/xen01
 libxl: error: libxl_foo.c:12:do_foo: Domain 7:the moon is full
