@@ -2,6 +2,7 @@
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ConfigError, DEFAULT_CONFIG, loadConfig } from './config/load.ts';
+import { VERSION } from './core/version.ts';
 import { AGENT_USAGE } from './docs/agent-usage.ts';
 import { PROGRAMS, runProgram } from './programs/run.ts';
 
@@ -9,7 +10,11 @@ function parse(argv: readonly string[]) {
   return parseArgs({
     args: [...argv],
     allowPositionals: true,
-    options: { config: { type: 'string', default: DEFAULT_CONFIG }, help: { type: 'boolean' } },
+    options: {
+      config: { type: 'string', default: DEFAULT_CONFIG },
+      help: { type: 'boolean' },
+      version: { type: 'boolean' },
+    },
   });
 }
 
@@ -22,11 +27,19 @@ async function main(argv: readonly string[]): Promise<number> {
     return 2;
   }
   const { values, positionals } = parsed;
-  const [command = 'serve', ...args] = positionals;
+  const [command, ...args] = positionals;
   const config_file = values.config;
   if (values.help) {
     process.stdout.write(AGENT_USAGE);
     return 0;
+  }
+  if (values.version) {
+    process.stdout.write(`dtc-xen-agent ${VERSION}\n`);
+    return 0;
+  }
+  if (command === undefined) {
+    process.stderr.write(AGENT_USAGE);
+    return 2;
   }
   if (command === 'serve' && args.length === 0) {
     const { serve } = await import('./app-daemon.ts');

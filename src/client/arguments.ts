@@ -27,6 +27,7 @@ as DTC-Xen's client had it, everybody on this machine can see it.
   --ca FILE             certificate to trust, such as a copy of the node's /etc/dtc-xen/dtc-xen.cert
   --list                print the operations and their parameters
   --help                print this
+  --version             print the version
 
 Exit status: 0 done, 1 the agent refused or failed, 2 wrong usage, 3 the agent cannot be reached.
 `;
@@ -50,13 +51,13 @@ function operationArguments(values: readonly string[]): ClientRequest['args'] {
 /**
  * Reads dtc-xen-client's command line.
  *
- * @returns the request, or `help` where it was asked for; operation '' stands for --list
+ * @returns the request, or `help` or `version` where that was asked for; operation '' stands for --list
  * @throws UsageError
  */
 export function parseClientArguments(
   argv: readonly string[],
   env: NodeJS.ProcessEnv,
-): ClientRequest | 'help' {
+): ClientRequest | 'help' | 'version' {
   let parsed: ReturnType<typeof parse>;
   try {
     parsed = parse(argv);
@@ -65,6 +66,7 @@ export function parseClientArguments(
   }
   const { values, positionals } = parsed;
   if (values.help) return 'help';
+  if (values.version) return 'version';
   const [url, operation, ...args] = positionals;
   if (!url || !URL.canParse(url)) throw new UsageError('the first argument must be the URL of an agent.');
   const place = new URL(url);
@@ -91,6 +93,7 @@ function parse(argv: readonly string[]) {
       ca: { type: 'string' },
       list: { type: 'boolean' },
       help: { type: 'boolean' },
+      version: { type: 'boolean' },
     },
   });
 }

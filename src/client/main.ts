@@ -1,12 +1,21 @@
+import { VERSION } from '../core/version.ts';
 import { AgentFault, createAgentClient } from './agent-client.ts';
 import { CLIENT_USAGE, parseClientArguments, UsageError } from './arguments.ts';
 
 const EXIT = { refused: 1, usage: 2, unreachable: 3 } as const;
 
 async function main(): Promise<number> {
+  if (process.argv.length === 2) {
+    process.stderr.write(CLIENT_USAGE);
+    return EXIT.usage;
+  }
   const request = parseClientArguments(process.argv.slice(2), process.env);
   if (request === 'help') {
     process.stdout.write(CLIENT_USAGE);
+    return 0;
+  }
+  if (request === 'version') {
+    process.stdout.write(`dtc-xen-client ${VERSION}\n`);
     return 0;
   }
   const client = await createAgentClient(request);

@@ -1,7 +1,7 @@
 import { DEFAULT_CONFIG } from '../config/load.ts';
 
 /** What `dtc-xen-agent --help` prints; its manual page and its completion follow from it. */
-export const AGENT_USAGE = `Usage: dtc-xen-agent [serve] [--config FILE]
+export const AGENT_USAGE = `Usage: dtc-xen-agent serve [--config FILE]
        dtc-xen-agent call OPERATION [ARGUMENT]... [--config FILE]
        dtc-xen-agent base list | refresh [stale] | drop BASE...|all [--config FILE]
        dtc-xen-agent config get KEY | set | take-over [--config FILE]
@@ -23,6 +23,7 @@ check-config  say whether the configuration file can be used, and what else of t
 
 --config FILE  configuration (default: ${DEFAULT_CONFIG})
 --help         print this
+--version      print the version
 
 Exit status: 0 done, 1 refused or failed, 2 wrong usage or configuration.
 `;

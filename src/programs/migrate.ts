@@ -39,6 +39,7 @@ function hostNamed(text: string): string {
 /** dtc-xen_migrate. */
 export const migrateProgram: Program = {
   usage: USAGE,
+  needs_arguments: true,
   parse(argv) {
     const { positionals, config_file, has } = readArguments(argv, ['receive']);
     if (has('help')) return { request: 'help', config_file };

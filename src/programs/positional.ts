@@ -5,6 +5,7 @@ import { type OperationRequest, type Program, UsageError } from './program.ts';
 /** Options that every program has, for its help text. */
 export const COMMON_OPTIONS = `  --config FILE  the agent's configuration (default: ${DEFAULT_CONFIG})
   --help         print this
+  --version      print the version
 
 Exit status: 0 done, 1 refused or failed, 2 wrong usage or configuration.
 `;
@@ -48,6 +49,7 @@ interface PositionalProgram {
 function positionalProgram({ usage, counts, request }: PositionalProgram): Program {
   return {
     usage,
+    needs_arguments: !counts.includes(0),
     parse(argv) {
       const { positionals, config_file, has } = readArguments(argv);
       if (has('help')) return { request: 'help', config_file };

@@ -42,6 +42,8 @@ export type Request =
 export interface Program {
   /** What --help prints. */
   readonly usage: string;
+  /** Whether no arguments at all stand for a request to see the usage. */
+  readonly needs_arguments: boolean;
   /** Reads the command line, and where the configuration is. Throws {@link UsageError}. */
   parse(argv: readonly string[]): { readonly request: Request; readonly config_file: string };
 }

@@ -63,6 +63,7 @@ function parse(argv: readonly string[]) {
 /** dtc_reinstall_os, with the options of DTC-Xen 0.5 and the arguments of the versions before. */
 export const reinstallProgram: Program = {
   usage: USAGE,
+  needs_arguments: true,
   parse(argv) {
     const { config_file, nic, verbose, help, values, positionals } = parse(argv);
     if (help) return { request: 'help', config_file };

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../core/errors.ts';
 import type { Move } from '../core/moves.ts';
+import { VERSION } from '../core/version.ts';
 import { parseVpsId, type VpsId } from '../core/vps.ts';
 import { migrateProgram } from './migrate.ts';
 import { POSITIONAL_PROGRAMS } from './positional.ts';
@@ -95,6 +96,15 @@ export async function runProgram(
 ): Promise<number> {
   const program = PROGRAMS[name];
   if (!program) throw new Error(`there is no program ${name}`);
+  const end = argv.indexOf('--');
+  if (argv.slice(0, end < 0 ? undefined : end).includes('--version')) {
+    terminal.output.write(`${name} ${VERSION}\n`);
+    return 0;
+  }
+  if (argv.length === 0 && program.needs_arguments) {
+    terminal.messages.write(program.usage);
+    return 2;
+  }
   try {
     const { request, config_file } = program.parse(argv);
     if (request === 'help') {

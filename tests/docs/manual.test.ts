@@ -103,7 +103,7 @@ describe('completion', () => {
     expect(agent('--config', 'x', 'config', 'get', 'perf_r')).toEqual(['perf_retention']);
     expect(agent('base', '')).toEqual(['list', 'refresh', 'drop']);
     expect(agent('base', 'drop', '')).toEqual(['all']);
-    expect(agent('--')).toEqual(['--config', '--help']);
+    expect(agent('--')).toEqual(['--config', '--help', '--version']);
     expect(agent('--config', '/etc/host')).toContain('/etc/hosts');
     expect(offers('completions/dtc-xen', 'dtc-xen', 'pass')).toEqual(['passwd']);
     expect(offers('completions/dtc-xen-client', 'dtc-xen-client', 'https://x/', 'startV')).toEqual([
