@@ -204,7 +204,7 @@ export const ADMIN_STEPS: readonly Step[] = [
   {
     title: 'shuts a VPS down',
     call: on('shutdownVPS', vps('xen01')),
-    answer: answers(['OK', 'Shut down xen01'], { result: 'Shut down xen01' }),
+    answer: answers(['OK', 'Shut down xen01'], { result: 'Shut down xen01', state: 'stopped' }),
   },
   {
     title: 'destroys a VPS',
