@@ -7,7 +7,6 @@ import {
   createBaseKeeper,
   createDrivers,
   createJobKeeper,
-  createLog,
   createSampler,
   type Drivers,
   makeFolders,
@@ -16,11 +15,13 @@ import { createNightlyRefresh, nightlyTime, REFRESH_UNIT } from './base/nightly.
 import type { Config } from './config/schema.ts';
 import { createDispatch } from './core/dispatch.ts';
 import { asAgentError, errorFields } from './core/errors.ts';
+import { createLog } from './core/log.ts';
 import { createRegistry } from './core/registry.ts';
 import type { VpsId } from './core/vps.ts';
 import { ensureCertificate } from './drivers/certificate.ts';
 import { nodeName } from './drivers/host.ts';
 import { createLvmRemoved } from './drivers/lvm-removed.ts';
+import { whyNotListening } from './drivers/port-holder.ts';
 import { createRunner } from './drivers/run.ts';
 import { createServiceManager, type ServiceManager } from './drivers/service-manager.ts';
 import { createLostReboots } from './jobs/lost-reboots.ts';
@@ -142,7 +143,10 @@ export async function startAgent({ config, config_file, log }: AppOptions & { lo
     log,
   });
   // The port first: where another agent has it, that one's spool is left alone.
-  const { address, port } = await server.listen();
+  const { address, port } = await server.listen().catch(async (error: NodeJS.ErrnoException) => {
+    const why = await whyNotListening(error, config.listen_address, config.listen_port);
+    throw why === undefined ? error : new Error(why, { cause: error });
+  });
   await samples.start();
   const bases = nightlyBases({ config, config_file }, drivers, log);
   await bases.start();
@@ -204,7 +208,7 @@ export async function serve({ config, config_file }: AppOptions): Promise<number
   try {
     agent = await startAgent({ config, config_file, log });
   } catch (error) {
-    log.fatal({ err: error }, 'the agent cannot start');
+    log.fatal({ err: error }, `the agent cannot start: ${error instanceof Error ? error.message : error}`);
     return 1;
   }
   const ended = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);

@@ -2,7 +2,7 @@
 import { realpathSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { createPasswords } from './app-setup.ts';
 import { type BaseKeeper, createBases } from './base/bases.ts';
 import type { Config } from './config/schema.ts';
@@ -33,11 +33,6 @@ import { createSamples, type Sampler } from './stats/samples.ts';
 export interface AppOptions {
   readonly config: Config;
   readonly config_file: string;
-}
-
-/** The agent's log: JSON lines on standard output, for journald. */
-export function createLog(config: Pick<Config, 'log_level'>): Logger {
-  return pino({ level: config.log_level, base: null, formatters: { level: (level) => ({ level }) } });
 }
 
 /** The drivers, behind their ports; nothing runs yet. */
