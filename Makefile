@@ -118,6 +118,8 @@ install:
 	install -D -m 755 -t $(DESTDIR)/usr/lib/dtc-xen-agent/console console/attach console/files
 	install -D -m 644 -t $(DESTDIR)/usr/lib/dtc-xen-agent/console console/caller
 	install -D -m 644 console/sshd.conf $(DESTDIR)/etc/ssh/sshd_config.d/dtc-xen.conf
+	install -D -m 644 fail2ban/filter.conf $(DESTDIR)/etc/fail2ban/filter.d/dtc-xen-agent.conf
+	install -D -m 644 fail2ban/jail.conf $(DESTDIR)/etc/fail2ban/jail.d/dtc-xen-agent.conf
 	install -D -m 440 console/sudoers $(DESTDIR)/etc/sudoers.d/dtc-xen
 	install -D -m 644 console/xen.service.conf $(DESTDIR)/usr/lib/systemd/system/xen.service.d/dtc-xen-console-log.conf
 	install -D -m 644 console/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/dtc-xen-agent.conf

@@ -38,7 +38,7 @@ const BUSY: AuthResult = Object.freeze({ ok: false, status: 503, retry_after_s: 
  * Makes the check that stands before every SOAP call.
  *
  * Every failure is one log line, `authentication failure from ADDRESS for user NAME`, made for fail2ban
- * (`failregex = authentication failure from <HOST> for user`): the address comes before anything that a caller chose, and
+ * (fail2ban/filter.conf): the address comes before anything that a caller chose, and
  * the name is printable ASCII without spaces.
  */
 export function createAuthenticator({
