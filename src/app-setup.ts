@@ -8,7 +8,9 @@ import { AgentError } from './core/errors.ts';
 import type { FileLocks, PasswordFile } from './core/ports.ts';
 import type { Runner } from './core/runner.ts';
 import { sampleConfig } from './docs/sample-config.ts';
+import { renewCertificate } from './drivers/certificate.ts';
 import { createFileLocks } from './drivers/flock.ts';
+import { nodeName } from './drivers/host.ts';
 import { createPasswordFile } from './drivers/htpasswd.ts';
 import { createPasswordHasher } from './drivers/htpasswd-hash.ts';
 import { createRunner } from './drivers/run.ts';
@@ -37,6 +39,31 @@ async function passwordsAlone(config_file: string): Promise<PasswordFile> {
   const runner = createRunner({ path: config.program_path });
   return createPasswords(config, runner, createFileLocks(runner));
 }
+
+async function renew(config_file: string, words: readonly string[]): Promise<boolean> {
+  const [verb, force, ...more] = words;
+  if (verb !== 'renew' || (force !== undefined && force !== 'force') || more.length > 0) return false;
+  const config = loadConfig(config_file);
+  const path = await renewCertificate({
+    etc_dir: config.etc_dir,
+    node_name: nodeName(config),
+    passphrase: config.cert_passphrase,
+    runner: createRunner({ path: config.program_path }),
+    force: force !== undefined,
+  });
+  process.stdout.write(
+    `${path} was made anew. Take it into use: systemctl reload dtc-xen-agent. Give it to the clients that check it.\n`,
+  );
+  return true;
+}
+
+/**
+ * Does `cert renew [force]`. Returns the exit code, 2 where the words cannot be understood.
+ *
+ * @throws ConfigError
+ */
+export const renewByHand = (config_file: string, words: readonly string[]): Promise<number> =>
+  exitCodeOf(renew(config_file, words));
 
 /**
  * Says whether the configuration file can be used, and what an admin should change on the node beside it. Returns the exit code.

@@ -64,6 +64,11 @@ async function main(argv: readonly string[]): Promise<number> {
     const code = await setUpByHand(config_file, positionals);
     if (code !== 2) return code;
   }
+  if (command === 'cert') {
+    const { renewByHand } = await import('./app-setup.ts');
+    const code = await renewByHand(config_file, args);
+    if (code !== 2) return code;
+  }
   if (command === 'check-config' && args.length === 0) {
     const { checkByHand } = await import('./app-setup.ts');
     return checkByHand(config_file);

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { requireMirror } from '../core/bases.ts';
 import type { Runner } from '../core/runner.ts';
-import { guestKernel } from './host.ts';
+import { certificateNotes } from './certificate.ts';
+import { guestKernel, nodeName } from './host.ts';
 import { isKnownHash } from './htpasswd-hash.ts';
 import { createKnownStores } from './known-stores.ts';
 import { unlessMissing } from './missing.ts';
@@ -113,6 +114,7 @@ export async function selfCheck(check: SelfCheck): Promise<string[]> {
   const told = await Promise.allSettled([
     userLines(check.config),
     installations(check.config),
+    certificateNotes({ etc_dir: check.config.etc_dir, node_name: nodeName(check.config) }),
     lvmSees(check),
     mdadmSees(check.mdadm_conf ?? '/etc/mdadm/mdadm.conf'),
   ]);

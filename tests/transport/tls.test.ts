@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import {
   chmodSync,
@@ -10,11 +11,11 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type SecureVersion } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ensureCertificate } from '../../src/drivers/certificate.ts';
+import { certificateNotes, ensureCertificate, renewCertificate } from '../../src/drivers/certificate.ts';
 import { createRunner } from '../../src/drivers/run.ts';
 import { readTls } from '../../src/transport/tls.ts';
 import { ENVELOPE, head, rawConnection, runner, soap, startServer } from './server-fixture.ts';
@@ -30,6 +31,113 @@ const inFolder = (file: string) => join(folder, file);
 const text = (file: string) => readFileSync(inFolder(file), 'utf8');
 const make = (more: Partial<Parameters<typeof ensureCertificate>[0]> = {}) =>
   ensureCertificate({ etc_dir: folder, node_name: 'node1.example.com', passphrase: '', runner, ...more });
+
+describe('all names and addresses of the node', () => {
+  const addresses = ['192.0.2.7', '2001:db8::7', 'fe80::1'];
+  const named = () => new X509Certificate(text('dtc-xen.cert'));
+
+  test('are in its certificate', async () => {
+    await make({ addresses });
+    for (const name of ['node1.example.com', 'node1', 'localhost', hostname()])
+      expect(named().checkHost(name), name).toBe(name);
+    for (const address of ['192.0.2.7', '2001:db8::7', '127.0.0.1', '::1']) {
+      expect(named().checkIP(address), address).toBe(address);
+    }
+    expect(named().subjectAltName).not.toMatch(/fe80/i);
+    expect(await certificateNotes({ etc_dir: folder, node_name: 'node1.example.com', addresses })).toEqual(
+      [],
+    );
+  });
+
+  test('a new one is told by check-config, and in it after cert renew, which keeps the key and the one before', async () => {
+    await make({ addresses });
+    const [key, before] = [text('privkey.pem'), text('dtc-xen.cert')];
+    const now = {
+      etc_dir: folder,
+      node_name: 'node1.example.com',
+      addresses: [...addresses, '198.51.100.7'],
+    };
+    expect(await certificateNotes(now)).toEqual([
+      expect.stringMatching(/is not for 198\.51\.100\.7: .*dtc-xen-agent cert renew$/),
+    ]);
+    const renewed = await renewCertificate({ ...now, passphrase: '', runner, force: false });
+    expect(renewed).toBe(inFolder('dtc-xen.cert'));
+    expect(await certificateNotes(now)).toEqual([]);
+    expect([text('privkey.pem'), text('dtc-xen.cert.old')]).toEqual([key, before]);
+    await readTls(folder, '');
+  });
+
+  test('cert renew replaces what is used, under the name that it has', async () => {
+    await make({ addresses });
+    renameSync(inFolder('dtc-xen.cert'), inFolder('dtc-xen.cert.cert'));
+    await renewCertificate({
+      etc_dir: folder,
+      node_name: 'node1.example.com',
+      passphrase: '',
+      runner,
+      force: false,
+    });
+    expect(readdirSync(folder).sort()).toEqual(['dtc-xen.cert.cert', 'dtc-xen.cert.cert.old', 'privkey.pem']);
+  });
+
+  test("an authority's certificate is left alone, unless that is wanted; one that ends soon is told", async () => {
+    await make({ addresses });
+    const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
+    openssl(
+      'req',
+      '-x509',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-keyout',
+      'ca.key',
+      '-out',
+      'ca.pem',
+      '-subj',
+      '/CN=An Authority',
+    );
+    openssl(
+      'req',
+      '-new',
+      '-key',
+      'privkey.pem',
+      '-subj',
+      '/CN=node1.example.com',
+      '-out',
+      'request',
+      '-addext',
+      'subjectAltName=DNS:node1.example.com',
+    );
+    openssl(
+      'x509',
+      '-req',
+      '-in',
+      'request',
+      '-CA',
+      'ca.pem',
+      '-CAkey',
+      'ca.key',
+      '-days',
+      '7',
+      '-copy_extensions',
+      'copy',
+      '-out',
+      'dtc-xen.cert',
+    );
+    const issued = text('dtc-xen.cert');
+    const options = { etc_dir: folder, node_name: 'node1.example.com', addresses, passphrase: '', runner };
+    await expect(renewCertificate({ ...options, force: false })).rejects.toMatchObject({
+      code: 'not_allowed',
+    });
+    expect(text('dtc-xen.cert')).toBe(issued);
+    expect(await certificateNotes(options)).toEqual([
+      expect.stringMatching(/ends on .*; have it renewed: by CN=An Authority$/),
+    ]);
+    await renewCertificate({ ...options, force: true });
+    expect(named().issuer).toBe('CN=node1.example.com');
+    expect(text('dtc-xen.cert.old')).toBe(issued);
+  });
+});
 
 describe('the first start', () => {
   test('makes an RSA key for root alone, and a certificate for ten years in the name of the node', async () => {
