@@ -98,7 +98,7 @@ install:
 	install -m 644 dist/dtc-xen-agent-*.mjs $(DESTDIR)/usr/lib/dtc-xen-agent/
 	install -m 755 dist/without-locks dist/with-node-proc $(DESTDIR)/usr/lib/dtc-xen-agent/
 	ln -sf ../lib/dtc-xen-agent/dtc-xen-agent.mjs $(DESTDIR)/usr/sbin/dtc-xen-agent
-	for name in dtc-xen dtc_reinstall_os dtc_setup_vps_disk dtc_kill_vps_disk dtc_write_xenhvm_conf dtc_change_bsd_kernel dtc-xen-volgroup dtc-xen_migrate; do \
+	for name in dtc-xen dtc_reinstall_os dtc_setup_vps_disk dtc_kill_vps_disk dtc_write_xenhvm_conf dtc_change_bsd_kernel dtc-xen-volgroup dtc-xen_migrate dtc-xen_domU_gen_xen_conf vgdisplay_free_size xm_info_free_memory; do \
 	  ln -sf dtc-xen-agent $(DESTDIR)/usr/sbin/$$name || exit 1; \
 	done
 	ln -sf ../lib/dtc-xen-agent/dtc-xen-client.mjs $(DESTDIR)/usr/bin/dtc-xen-client
@@ -106,6 +106,9 @@ install:
 	install -m 755 $(filter-out scripts/dev scripts/lib scripts/guest,$(wildcard scripts/*)) $(DESTDIR)/usr/share/dtc-xen/scripts/
 	install -m 755 $(wildcard scripts/lib/*) $(DESTDIR)/usr/share/dtc-xen/scripts/lib/
 	install -m 644 $(wildcard scripts/guest/*) $(DESTDIR)/usr/share/dtc-xen/scripts/guest/
+	for name in $(notdir $(wildcard scripts/dtc-xen_* scripts/dtc_*)); do \
+	  ln -sf ../share/dtc-xen/scripts/$$name $(DESTDIR)/usr/sbin/$$name || exit 1; \
+	done
 	install -d $(DESTDIR)/usr/share/dtc-xen-app $(patsubst templates/os/%,$(DESTDIR)/usr/share/dtc-xen-os/%,$(wildcard templates/os/*))
 	for file in $$(cd templates/os && echo */*); do \
 	  install -m $$(test -x templates/os/$$file && echo 755 || echo 644) templates/os/$$file $(DESTDIR)/usr/share/dtc-xen-os/$$file || exit 1; \

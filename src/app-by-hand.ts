@@ -8,35 +8,67 @@ import {
   createDrivers,
   createJobKeeper,
   createSampler,
+  type Drivers,
   makeFolders,
 } from './app.ts';
 import { exitCodeOf } from './app-setup.ts';
 import { baseCommand } from './base/command.ts';
+import type { Config } from './config/schema.ts';
 import { debianSystem, type InstallScriptOptions } from './core/bases.ts';
 import { createDispatch } from './core/dispatch.ts';
 import { AgentError } from './core/errors.ts';
+import { configFor, type OwnSettings } from './core/own-settings.ts';
 import { createRegistry } from './core/registry.ts';
 import { createUnderLock } from './core/under-lock.ts';
-import { nodeName } from './drivers/host.ts';
+import { guestKernel, isFolder, nodeName } from './drivers/host.ts';
 import { createLvmReports } from './drivers/lvm-group.ts';
 import { createLvmProgram } from './drivers/lvm-program.ts';
+import type { JobKeeper } from './jobs/jobs.ts';
 import { createMoves } from './migrate/moves.ts';
 import { operations } from './operations/index.ts';
+import { configureGuest } from './programs/configure.ts';
 import type { LocalAgent } from './programs/program.ts';
 
 /** Signals at which what was begun is brought to an end that leaves nothing behind. */
 const ENDING = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
-/** Opens the agent's operations, and moves, for use here and now, without the daemon; `env` is this process's. */
+/** Makes sure that what an admin says for one VPS is there, before anything is touched. */
+async function requireUsable(config: Config, own: OwnSettings, { guests }: Drivers): Promise<void> {
+  if (own.mac !== undefined) await guests.requireFreeMac(own.vps, own.mac);
+  const { KERNELPATH, INITRDPATH, KMOD_PATH } = own.config;
+  if (KERNELPATH !== undefined || INITRDPATH !== undefined) await guestKernel(config);
+  if (KMOD_PATH !== undefined && !(await isFolder(KMOD_PATH)))
+    throw new AgentError(
+      'not_found',
+      `There is no folder ${KMOD_PATH} of kernel modules. Nothing was touched.`,
+    );
+}
+
+/** Jobs that know what an admin says for one VPS. */
+function jobsFor(jobs: JobKeeper, own: OwnSettings | undefined): JobKeeper {
+  if (!own) return jobs;
+  return {
+    ...jobs,
+    start: (kind, vps, request, secret) =>
+      jobs.start(kind, vps, kind === 'reinstall' ? { ...request, own } : request, secret),
+  };
+}
+
+/**
+ * Opens the agent's operations, and moves, for use here and now, without the daemon; `env` is this process's. `own` is what one VPS has in the place of
+ * what the configuration says.
+ */
 export async function openLocally({
-  config,
+  config: node,
   config_file,
   env = {},
-}: AppOptions & { env?: NodeJS.ProcessEnv }): Promise<LocalAgent> {
+  own,
+}: AppOptions & { env?: NodeJS.ProcessEnv; own?: OwnSettings | undefined }): Promise<LocalAgent> {
+  const config = configFor(node, own);
   await makeFolders(config);
   const log = pino({ level: 'silent' });
-  const drivers = createDrivers(config, log);
-  const jobs = createJobKeeper({ config, config_file }, drivers);
+  const drivers = createDrivers(config, log, { own });
+  const jobs = jobsFor(createJobKeeper({ config, config_file }, drivers), own);
   const sampler = createSampler(config, drivers, log);
   const refuse = () =>
     Promise.reject(
@@ -53,8 +85,12 @@ export async function openLocally({
     node_name: nodeName(config),
     ssh_env: env['SSH_AUTH_SOCK'] === undefined ? {} : { SSH_AUTH_SOCK: env['SSH_AUTH_SOCK'] },
   });
+  const kernel = () => guestKernel(config);
   return {
     jobs,
+    configure: (order) => configureGuest({ ...drivers, config, underLock, kernel }, order),
+    installing: env['DTC_XEN_VPS'],
+    requireOwn: async () => own && requireUsable(config, own, drivers),
     moves: {
       send,
       receive(vps, connection) {

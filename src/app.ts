@@ -7,6 +7,7 @@ import { createPasswords } from './app-setup.ts';
 import { type BaseKeeper, createBases } from './base/bases.ts';
 import type { Config } from './config/schema.ts';
 import type { Ports } from './core/context.ts';
+import type { OwnSettings } from './core/own-settings.ts';
 import type { FileLocks, PasswordFile } from './core/ports.ts';
 import type { Runner } from './core/runner.ts';
 import { createSteadyClock, type SteadyClock } from './core/steady-clock.ts';
@@ -43,19 +44,21 @@ export interface Drivers extends Omit<Ports, 'jobs' | 'samples'> {
   readonly clock: SteadyClock;
 }
 
-/** What the daemon adds to the drivers; a job, and a program by hand, do without. */
-interface DaemonHooks {
+/** What the daemon adds to the drivers, or a job and a program by hand for their VPS. */
+interface DriverHooks {
   /** Told of every removed volume that waits for being wiped, and when its room is wanted. */
   readonly onRemoved?: () => void;
   /** Whether systemd still holds xendomains back for this daemon. */
   readonly holdsXendomains?: () => boolean;
+  /** What one VPS has in the place of what the configuration says, which is that VPS's already. */
+  readonly own?: OwnSettings | undefined;
 }
 
 /** Makes the drivers. */
 export function createDrivers(
   config: Config,
   log: Logger,
-  { onRemoved, holdsXendomains = () => false }: DaemonHooks = {},
+  { onRemoved, holdsXendomains = () => false, own }: DriverHooks = {},
 ): Drivers {
   const runner = createRunner({
     path: config.program_path,
@@ -63,10 +66,12 @@ export function createDrivers(
   });
   const file_locks = createFileLocks(runner);
   const passwords = createPasswords(config, runner, file_locks);
+  const guests = createGuestConfigs({ config });
+  const mac = own?.mac;
   const xen = {
     hypervisor: createXl({ runner, config, holdsXendomains }),
     disks: { lvm: createLvm({ runner, config, onRemoved }), vbd: createDiskFiles({ runner, config }) },
-    guests: createGuestConfigs({ config }),
+    guests: { ...guests, ...(mac !== undefined && { mac: async () => mac }) },
     locks: createVpsLocks({ run_dir: config.run_dir, locks: file_locks }),
   };
   const clock = createSteadyClock(config);

@@ -2,6 +2,8 @@
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ConfigError, DEFAULT_CONFIG, loadConfig } from './config/load.ts';
+import { hideArguments } from './core/argument-list.ts';
+import type { OwnSettings } from './core/own-settings.ts';
 import { VERSION } from './core/version.ts';
 import { AGENT_USAGE } from './docs/agent-usage.ts';
 import { PROGRAMS, runProgram } from './programs/run.ts';
@@ -82,10 +84,11 @@ async function main(argv: readonly string[]): Promise<number> {
 /** This program by the name of one of DTC-Xen's, or by its own. */
 function called(name: string, argv: readonly string[]): Promise<number> {
   if (!Object.hasOwn(PROGRAMS, name)) return main(argv);
+  hideArguments(name);
   const { stdin: input, stdout: output, stderr: messages } = process;
-  const open = async (config_file: string) => {
+  const open = async (config_file: string, own?: OwnSettings) => {
     const { openLocally } = await import('./app-by-hand.ts');
-    return openLocally({ config: loadConfig(config_file), config_file, env: process.env });
+    return openLocally({ config: loadConfig(config_file), config_file, env: process.env, own });
   };
   return runProgram(name, argv, open, { input, output, messages });
 }

@@ -17,11 +17,15 @@ const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
 const FIREWALL_DEFAULTS = read('firewall/defaults.conf');
 const FIREWALL_KEYS = [...FIREWALL_DEFAULTS.matchAll(/^([a-z_0-9]+)=/gm)].map(([, key = '']) => key);
 
+/** DTC-Xen's programs that are shell programs here, too. */
+const SHELL_PROGRAMS = readdirSync(new URL('scripts/', root)).filter((name) => /^dtc(?:-xen)?_/.test(name));
+
 /** The help text of every program that people call. */
 export const USAGES: Readonly<Record<string, string>> = {
   'dtc-xen-agent': AGENT_USAGE,
   'dtc-xen-client': CLIENT_USAGE,
   'dtc-xen-firewall': usageOfComment(read('firewall/dtc-xen-firewall')),
+  ...Object.fromEntries(SHELL_PROGRAMS.map((name) => [name, usageOfComment(read(`scripts/${name}`))])),
   ...Object.fromEntries(Object.entries(PROGRAMS).map(([name, { usage }]) => [name, usage])),
 };
 

@@ -63,6 +63,8 @@ export interface GuestConfigStore {
    * a new one, that no other configuration on the node has. Error: `invalid_value` where vps_mac_prefix cannot be used.
    */
   mac(vps: VpsId): Promise<string>;
+  /** Makes sure that no other VPS of the node has an address. Error: `invalid_value`, which names who has it. */
+  requireFreeMac(vps: VpsId, mac: string): Promise<void>;
   /** Renders a paravirtual guest, and checks every value that goes in. Error: `invalid_value`. */
   render(config: GuestConfig): GuestFile;
   /** Renders a paravirtual guest as {@link render} does, and writes it atomically. */

@@ -1,4 +1,5 @@
 import type { Disk, ImageType } from './disks.ts';
+import type { OwnSettings } from './own-settings.ts';
 import type { GuestPresence } from './presence.ts';
 import type { Domain, SelfInstalledGuest, VpsId } from './vps.ts';
 
@@ -96,6 +97,8 @@ export interface ReinstallRequest {
   readonly image_type: ImageType;
   /** As the caller was answered that it will be done: what is to stay is not built over, whatever has changed since. */
   readonly mode?: 'swap' | 'in-place';
+  /** What an admin said by hand for this VPS alone. */
+  readonly own?: OwnSettings;
 }
 
 /** What a check was asked for. */

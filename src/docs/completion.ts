@@ -76,8 +76,7 @@ ${called}() {
   COMPREPLY=()
   for ((at = 1; at < COMP_CWORD; at++)); do
     case \${COMP_WORDS[at]} in
-      ${valued.map(([option]) => option).join(' | ')}) ((at += 1)) ;;
-      -*) ;;
+${valued.length === 0 ? '' : `      ${valued.map(([option]) => option).join(' | ')}) ((at += 1)) ;;\n`}      -*) ;;
       *) ((count += 1)); said+=" \${COMP_WORDS[at]}" ;;
     esac
   done

@@ -53,11 +53,13 @@ export function createGuestConfigs({
     await rm(withdrawn(vps), { force: true });
   }
 
-  /** The addresses of all guests that are configured on the node, by whomever. */
-  async function takenMacs(): Promise<Set<string>> {
+  /** The addresses of all guests that are configured on the node, by whomever, and the file that has each. */
+  async function takenMacs(): Promise<Map<string, string>> {
     const names = await unlessMissing(readdir(config.xen_dir), []);
-    const texts = await Promise.all(names.map((name) => textOf(join(config.xen_dir, name))));
-    return new Set(texts.flatMap((text) => (text === undefined ? [] : macsOf(text))));
+    const texts = await Promise.all(
+      names.map(async (name) => [name, await textOf(join(config.xen_dir, name))] as const),
+    );
+    return new Map(texts.flatMap(([name, text]) => macsOf(text ?? '').map((mac) => [mac, name])));
   }
 
   async function disableAutostart(vps: VpsId): Promise<void> {
@@ -79,6 +81,17 @@ export function createGuestConfigs({
       }
       const { vps_mac_prefix: prefix } = config;
       return chooseMac({ prefix, node: nodeName(config), vps, taken: await takenMacs() });
+    },
+
+    async requireFreeMac(vps, mac) {
+      const taken = [...(await takenMacs())];
+      const own = [vps.name, `.${vps.name}.withdrawn`];
+      const other = taken.find(([address, name]) => address === mac && !own.includes(name))?.[1];
+      if (other === undefined) return;
+      throw new AgentError(
+        'invalid_value',
+        `${vps.name} cannot have the MAC address ${mac}: ${join(config.xen_dir, other)} has it. Nothing was touched.`,
+      );
     },
 
     render(guest): GuestFile {

@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { hostname, release } from 'node:os';
 import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
@@ -15,6 +15,11 @@ export interface GuestKernel {
 /** The node's name: node_name, else its host name. */
 export function nodeName(config: Pick<Config, 'node_name'>): string {
   return config.node_name === '' ? hostname() : config.node_name;
+}
+
+/** Whether a folder is there. */
+export async function isFolder(path: string): Promise<boolean> {
+  return (await unlessMissing(stat(path), undefined))?.isDirectory() ?? false;
 }
 
 const exists = (path: string) =>

@@ -10,7 +10,7 @@ export interface NewMacOptions {
   readonly node: string;
   readonly vps: VpsId;
   /** Addresses of the node's other guests, in the spelling of {@link macOf}. */
-  readonly taken: ReadonlySet<string>;
+  readonly taken: Pick<ReadonlySet<string>, 'has'>;
 }
 
 const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));

@@ -29,13 +29,15 @@ const nicArgs = ({ nics }: ReinstallRequest, option: string) =>
   nics.flatMap(({ ip, netmask, broadcast }) => [option, `${ip},${netmask},${broadcast}`]);
 
 /** A guest's names: DTC-Xen gave each VPS a domain below the node's, and called the machine `mx` in it. */
-const domainOf = ({ vps, node_name }: Installation) => `${vps.name}.${node_name}`;
+const domainOf = ({ vps, node_name, request }: Installation) =>
+  request.own?.domain ?? `${vps.name}.${node_name}`;
+const fqdnOf = (at: Installation) => at.request.own?.fqdn ?? `mx.${domainOf(at)}`;
 
 /** The arguments of `reinstall-base-config`. */
 export function baseConfigArgs(at: Installation): string[] {
   const { vps, request, mount_point, config, kernel } = at;
   return [
-    ...['--root', mount_point, '--name', vps.name, '--fqdn', `mx.${domainOf(at)}`],
+    ...['--root', mount_point, '--name', vps.name, '--fqdn', fqdnOf(at)],
     ...['--ip', request.nics[0]?.ip ?? '', '--disk-type', config.XEN_DOMU_HDD_DEV_TYPE],
     ...['--etc-dir', config.etc_dir, '--kernel-release', kernel.release, '--kmod-path', kernel.modules],
   ];
@@ -55,7 +57,7 @@ export function templateArgs(at: Installation): string[] {
     ...nicArgs(request, '-nic'),
     ...['-gw', request.gateway, '-dns', request.dns.join(',')],
     ...['--disk-type', disks.type, '--xen-domu-hdd-dev-type', config.XEN_DOMU_HDD_DEV_TYPE],
-    ...['--vps-fqdn', `mx.${domainOf(at)}`, '--vps-domain', domainOf(at), '--node-fqdn', node_name],
+    ...['--vps-fqdn', fqdnOf(at), '--vps-domain', domainOf(at), '--node-fqdn', node_name],
     ...['--virt-type', 'xen', '--kernel', kernel.kernel, '--kernel-release', kernel.release],
     ...['--kmod-path', kernel.modules, ...(kernel.initrd ? ['--initrd', kernel.initrd] : [])],
     ...['--mac', mac],

@@ -42,7 +42,7 @@ interface PositionalProgram {
   readonly usage: string;
   /** How many arguments there may be. */
   readonly counts: readonly number[];
-  request(args: readonly string[]): OperationRequest | 'volume group';
+  request(args: readonly string[]): OperationRequest | 'volume group' | 'free disk' | 'free memory';
 }
 
 /** Makes a {@link Program} that takes arguments by their places alone. */
@@ -151,6 +151,26 @@ ${COMMON_OPTIONS}`,
   request: () => 'volume group',
 });
 
+const freeDisk = positionalProgram({
+  usage: `Usage: vgdisplay_free_size
+
+Prints how many MB are free for disks in the volume group of the VPS disks, as getFreeSpace tells it.
+
+${COMMON_OPTIONS}`,
+  counts: [0],
+  request: () => 'free disk',
+});
+
+const freeMemory = positionalProgram({
+  usage: `Usage: xm_info_free_memory
+
+Prints how many MB Xen can give to guests, as getFreeSpace tells it.
+
+${COMMON_OPTIONS}`,
+  counts: [0],
+  request: () => 'free memory',
+});
+
 /** The programs of positional arguments, by their names. */
 export const POSITIONAL_PROGRAMS = {
   dtc_setup_vps_disk: setupDisks,
@@ -158,4 +178,6 @@ export const POSITIONAL_PROGRAMS = {
   dtc_write_xenhvm_conf: writeHvm,
   dtc_change_bsd_kernel: changeBsdKernel,
   'dtc-xen-volgroup': volumeGroup,
+  vgdisplay_free_size: freeDisk,
+  xm_info_free_memory: freeMemory,
 } as const satisfies Record<string, Program>;

@@ -1,6 +1,15 @@
 // The programs that an admin calls by hand, by their names, beside a running daemon.
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -42,6 +51,15 @@ async function program(name: string, args: readonly string[], input = ''): Promi
   const [out, said] = await Promise.all([text(child.stdout), text(child.stderr)]);
   return { code: await ended, out, said };
 }
+/** A file of /proc; nothing where its process has gone meanwhile. */
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
 /** The same in this process: what comes to nothing before there is an agent. */
 async function wordsOf(name: string, args: readonly string[]): Promise<Ended> {
   const [input, output, messages] = [new PassThrough(), new PassThrough(), new PassThrough()];
@@ -147,6 +165,186 @@ describe('dtc_reinstall_os', () => {
   });
 });
 
+describe("dtc_reinstall_os with DTC-Xen's options for one VPS", () => {
+  /** A template that keeps what it was called with. */
+  function keeping(): string {
+    const said = join(bin, 'said');
+    const folder = join(site.folder.path, 'os/keeping');
+    mkdirSync(folder, { recursive: true });
+    const tiny = join(site.folder.path, 'os/tiny/install_os');
+    const lines = ['#!/bin/sh', `printf '%s ' "$@" >'${said}'`, `exec '${tiny}' "$@"`];
+    writeFileSync(join(folder, 'install_os'), `${lines.join('\n')}\n`, { mode: 0o755 });
+    for (const name of ['custom_os', 'setup_network'])
+      writeFileSync(join(folder, name), '#!/bin/sh\n', { mode: 0o755 });
+    return said;
+  }
+  const as = (vps: string, os: string) => options(vps).map((word) => (word === 'tiny' ? os : word));
+
+  it('takes kernel, names, disks and MAC address as they are said, for this VPS alone', async () => {
+    const said = keeping();
+    const [kernel, initrd, modules] = ['own-kernel', 'own-initrd', 'own-modules'].map((name) =>
+      join(bin, name),
+    );
+    for (const file of [kernel, initrd]) writeFileSync(file as string, '');
+    mkdirSync(modules as string);
+    await setup('08');
+    const own = [
+      ...['--kernel', kernel, '--initrd', initrd, '--kernel-release', '6.1-own', '--kmod-path', modules],
+      ...['--mac', '00:16:3E:01:02:03', '--vps-fqdn', 'www.example.com', '--vps-domain', 'example.com'],
+      ...['--node-fqdn', 'other.example.com', '--xen-domu-hdd-dev-type', 'sda', '--lvm-name', 'vg0'],
+      ...['--virt-type', 'xen', '--vnc-pass', 'unused', '--boot-iso', 'unused.iso'],
+    ] as string[];
+    const { code, said: errors } = await program(
+      'dtc_reinstall_os',
+      [...as('08', 'keeping'), ...own],
+      'geheim',
+    );
+    expect([code, errors]).toEqual([0, '']);
+    const arguments_ = readFileSync(said, 'utf8');
+    for (const pair of [
+      ...[
+        `--kernel ${kernel} `,
+        `--initrd ${initrd} `,
+        '--kernel-release 6.1-own ',
+        `--kmod-path ${modules} `,
+      ],
+      ...['--mac 00:16:3e:01:02:03 ', '--vps-fqdn www.example.com ', '--vps-domain example.com '],
+      ...['--node-fqdn other.example.com ', '--xen-domu-hdd-dev-type sd ', '--lvm-name vg0 '],
+    ])
+      expect(arguments_).toContain(pair);
+    const written = guest('xen08');
+    expect(written).toContain(`kernel = "${kernel}"`);
+    expect(written).toContain(`ramdisk = "${initrd}"`);
+    expect(written).toContain('mac=00:16:3e:01:02:03,');
+    expect(written).toContain('root = "/dev/sda ro"');
+
+    await setup('09');
+    expect(await program('dtc_reinstall_os', as('09', 'keeping'), 'geheim')).toMatchObject({ code: 0 });
+    expect(guest('xen09')).not.toContain(kernel);
+    expect(guest('xen09')).toContain('root = "/dev/xvda ro"');
+  });
+
+  it.each([
+    [['--kernel', '/none/kernel'], 'There is no kernel /none/kernel'],
+    [['--kmod-path', '/none/modules'], 'There is no folder /none/modules of kernel modules'],
+    [['--mac', '00:16:3e:01:02:03'], 'xen10 cannot have the MAC address 00:16:3e:01:02:03: '],
+    [['--lvm-name', 'vg9'], '--lvm-name is vg9, and the disks of VPSes are in the volume group vg0'],
+  ])('refuses what is not there or another VPS has, before anything is touched: %j', async (own, why) => {
+    await setup('10');
+    const { code, said } = await program('dtc_reinstall_os', [...options('10'), ...own], 'geheim');
+    expect([code, said]).toEqual([1, expect.stringContaining(why)]);
+    expect(existsSync(join(site.folder.path, 'xen/xen10'))).toBe(false);
+  });
+
+  it('gives a fully virtualized guest its screen and its iso', async () => {
+    await setup('11');
+    const password = join(bin, 'screen');
+    writeFileSync(password, 's3cret\n');
+    const screen = ['--vnc-pass-file', password, '--mac', '00:16:3e:01:02:0b'];
+    expect(await program('dtc_reinstall_os', [...as('11', 'xenhvm'), ...screen], 'geheim')).toMatchObject({
+      code: 0,
+      said: '',
+      out: expect.stringContaining('Wrote the configuration of xen11'),
+    });
+    expect(guest('xen11')).toMatch(/vncpasswd = "s3cret"/);
+    expect(guest('xen11')).toContain('mac=00:16:3e:01:02:0b,');
+    expect(
+      await program('dtc_reinstall_os', [...as('11', 'xenhvm'), '--boot-iso', 'none.iso'], 'geheim'),
+    ).toMatchObject({
+      code: 1,
+      said: expect.stringContaining('xen11 has no such iso'),
+    });
+  });
+});
+
+describe("the programs that old scripts call by DTC-Xen's names", () => {
+  it('print how much is free, as a number alone', async () => {
+    const { disk_mb, memory_mb } = await site.modern('getFreeSpace', {});
+    expect(await program('vgdisplay_free_size', [])).toEqual({ code: 0, out: `${disk_mb}\n`, said: '' });
+    expect(await program('xm_info_free_memory', [])).toEqual({ code: 0, out: `${memory_mb}\n`, said: '' });
+  });
+
+  /** FW_PARAMS as DTC-Xen made them, and the words of XENU_EXTRA_PARM last. */
+  const forwarded = (vps: string, os: string) => [
+    ...['--disk-type', 'lvm', '--xen-domu-hdd-dev-type', 'xvd', '-os', os, '-ram', '128', '-path', '/mnt/x'],
+    ...['-vpsid', vps, '--node-fqdn', 'node1.example.com', '-nic', NIC, '-nic', NIC.replace('.10,', '.20,')],
+    ...['-dns', '192.0.2.53', '-gw', '192.0.2.1', '--virt-type', 'xen', '--mac', `00:16:3e:0a:0a:${vps}`],
+    ...['--kernel', site.node.kernel, '--kmod-path', '/none', '--vps-fqdn', `mx.xen${vps}.node1.example.com`],
+    ...['--lvm-name', 'vg0', '--xenu_extra_parm', 'quiet', '4', 'TERM=xterm'],
+  ];
+
+  it('write the configuration of a stopped VPS, and its autostart link', async () => {
+    await setup('12');
+    expect(await program('dtc-xen_domU_gen_xen_conf', forwarded('12', 'lenny'))).toEqual({
+      code: 0,
+      out: 'Wrote the configuration of xen12\n',
+      said: '',
+    });
+    expect(guest('xen12')).toContain('mac=00:16:3e:0a:0a:12,bridge=xenbr0,ip=192.0.2.10 192.0.2.20');
+    expect(guest('xen12')).toContain('extra = "console=hvc0 net.ifnames=0 quiet 4 TERM=xterm"');
+    expect(existsSync(join(site.folder.path, 'xen/auto/xen12'))).toBe(true);
+  });
+
+  it('write those of BSD and of fully virtualized guests', async () => {
+    await setup('13');
+    const args = (os: string) => forwarded('13', os).slice(0, -4);
+    expect(await program('dtc-xen_domU_gen_xen_conf', args('xenhvm'))).toMatchObject({ code: 0, said: '' });
+    expect(guest('xen13')).toContain('type = "hvm"');
+    expect(await program('dtc-xen_domU_gen_xen_conf', args('netbsd'))).toMatchObject({ code: 0, said: '' });
+    expect(guest('xen13')).toContain('netbsd');
+  });
+
+  it('write nothing of a VPS that is being installed: that is done when its system is whole', async () => {
+    const folder = join(site.folder.path, 'os/calling');
+    mkdirSync(folder);
+    const tiny = join(site.folder.path, 'os/tiny');
+    const generate = join(bin, 'dtc-xen_domU_gen_xen_conf');
+    const calls = `exec '${process.execPath}' '${generate}' "$@" --config '${site.daemon().config_file}'`;
+    const lines = { install_os: `exec '${tiny}/install_os' "$@"`, custom_os: calls, setup_network: '' };
+    for (const [name, line] of Object.entries(lines))
+      writeFileSync(join(folder, name), `#!/bin/sh\n${line}\n`, { mode: 0o755 });
+    await setup('14');
+    const words = options('14').map((word) => (word === 'tiny' ? 'calling' : word));
+    const { code, out } = await program('dtc_reinstall_os', ['-v', ...words], 'geheim');
+    expect(out).toContain(
+      'xen14 is being installed: the agent writes its configuration when the system is whole.',
+    );
+    expect(code).toBe(0);
+    expect(guest('xen14')).toContain('name = "xen14"');
+  });
+
+  it('refuse what is running, and what has no disks', async () => {
+    expect(await program('dtc-xen_domU_gen_xen_conf', forwarded('15', 'lenny'))).toMatchObject({
+      code: 1,
+      said: expect.stringContaining('xen15'),
+    });
+    await site.modern('startVPS', { vpsname: 'xen12' });
+    expect(await program('dtc-xen_domU_gen_xen_conf', forwarded('12', 'lenny'))).toMatchObject({
+      code: 1,
+      said: expect.stringContaining('xen12 cannot be configured'),
+    });
+  });
+});
+
+describe('a password on the command line', () => {
+  it('is in no argument list and no environment while the program works', async () => {
+    rmSync(join(site.folder.path, 'go'), { force: true });
+    await setup('16');
+    const slow = options('16').map((word) => (word === 'tiny' ? 'slow' : word));
+    const ended = program('dtc_reinstall_os', [...slow, '-pass', 'geheim-am-stueck']);
+    await expect
+      .poll(() => site.modern('getVPSState', { vpsname: 'xen16' }), { timeout: 120_000 })
+      .toMatchObject({ state: 'mkos' });
+    const seen = readdirSync('/proc')
+      .filter((name) => /^[0-9]+$/.test(name) && name !== String(process.pid))
+      .flatMap((pid) => ['cmdline', 'environ'].map((file) => join('/proc', pid, file)))
+      .filter((file) => textOf(file).includes('geheim-am-stueck'));
+    writeFileSync(join(site.folder.path, 'go'), '');
+    expect(await ended).toMatchObject({ code: 0 });
+    expect(seen).toEqual([]);
+  });
+});
+
 describe('configurations', () => {
   it('of fully virtualized guests are written, with the password of standard input', async () => {
     await setup('06');
@@ -182,7 +380,14 @@ describe('a command line that is wrong', () => {
     ['dtc-xen-volgroup', ['vg0'], 'takes 0 arguments, not 1.'],
     ['dtc_reinstall_os', ['-vpsid', '01'], '-nic is missing.'],
     ['dtc_reinstall_os', ['-nic', NIC, '-vpsid', '01', '-ram', '64'], '-os is missing.'],
-    ['dtc_reinstall_os', [...options('01'), '--kernel', '/boot/x'], '--kernel is said by KERNELPATH'],
+    ['dtc_reinstall_os', [...options('01'), '--kernel', 'boot/x'], '--kernel must be an absolute path.'],
+    ['dtc_reinstall_os', [...options('01'), '--mac', '01:16:3e:00:00:01'], '--mac must not be a multicast'],
+    ['dtc_reinstall_os', [...options('01'), '--mac', '00:16:3e'], '--mac must be an address'],
+    ['dtc_reinstall_os', [...options('01'), '--vps-fqdn', 'a b'], '--vps-fqdn must be a host name.'],
+    ['dtc_reinstall_os', [...options('01'), '--kernel-release', '../x'], '--kernel-release must be'],
+    ['dtc-xen_domU_gen_xen_conf', ['-vpsid', '01', '-ram', '64'], '-nic is missing.'],
+    ['dtc-xen_domU_gen_xen_conf', ['01', '-nic', NIC, '-ram', '64'], 'takes options alone: what is 01?'],
+    ['vgdisplay_free_size', ['vg0'], 'takes 0 arguments, not 1.'],
     ['dtc_reinstall_os', [...options('01'), '--virt-type', 'vz'], '--virt-type must be xen.'],
     ['dtc_reinstall_os', ['01', '64', '64'], 'takes options, or 5 or 6 arguments.'],
   ])('%s %j', async (name, args, message) => {

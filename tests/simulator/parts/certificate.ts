@@ -1,1 +1,2 @@
 export const ensureCertificate = async () => false;
+export const certificateNotes = async () => [];
