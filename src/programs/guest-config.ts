@@ -23,6 +23,7 @@ ${COMMON_OPTIONS}`;
 
 /** dtc-xen_domU_gen_xen_conf. */
 export const guestConfigProgram: Program = {
+  needs_arguments: true,
   usage: USAGE,
   parse(argv) {
     const options = readOldOptions(argv);
