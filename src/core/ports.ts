@@ -324,6 +324,8 @@ export interface Installable {
   readonly system: OperatingSystem;
   /** The folder of the appliance that is set up at the guest's first boot, where the ostype is one's name. */
   readonly appliance: string | undefined;
+  /** Whether the appliance's setup-script wants the root password itself, which is kept as a hash elsewhere. */
+  readonly wants_root_password?: true;
 }
 
 /** Operating system templates and appliances. */

@@ -148,7 +148,8 @@ export function createTemplates({
     if (!(await isA('isFile', join(folder, 'setup-script')))) {
       throw unknown(`The appliance ${name} has no setup-script`);
     }
-    return { os: depends, system, appliance: folder };
+    const wants = await isA('isFile', join(folder, 'wants-root-password'));
+    return { os: depends, system, appliance: folder, ...(wants && { wants_root_password: true }) };
   }
 
   return {

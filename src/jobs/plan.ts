@@ -49,7 +49,7 @@ export interface JobOrder<K extends JobKind> {
   readonly id: string;
   readonly vps: VpsId;
   readonly request: JobRequests[K];
-  /** The secret that `Jobs.start` was given (reinstall: the root password's crypt(3) hash); it is in no file any more. */
+  /** The secret that `Jobs.start` was given (reinstall: the root password's crypt(3) hash, and on a second line itself for an appliance that wants it); it is in no file any more. */
   readonly secret: string | undefined;
   /** Where the VPS's root is mounted; whatever is mounted there or below is taken down when the job ends, however it ends. */
   readonly mount_point: string;

@@ -70,7 +70,8 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
   const { config, guests, bases, systems, node_name } = deps;
 
   return (order) => {
-    const { vps, request, secret, mount_point } = order;
+    const { vps, request, mount_point } = order;
+    const [hash, password] = order.secret?.split('\n') ?? [];
     let site: Site | undefined;
     /** The disk that the system is built on. */
     let target = '';
@@ -82,7 +83,7 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
     if (self_installed) return selfInstalledSteps(deps, order, self_installed);
 
     async function look(): Promise<Site> {
-      if (secret === undefined) {
+      if (hash === undefined) {
         throw new AgentError('internal', 'The root password was lost with an earlier attempt.');
       }
       if (!HOST_NAME.test(node_name)) {
@@ -92,6 +93,12 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
         );
       }
       const installable = await deps.templates.find(request.os);
+      if (installable.wants_root_password && password === undefined) {
+        throw new AgentError(
+          'internal',
+          `The appliance ${request.os} wants the root password since it was ordered: order it again.`,
+        );
+      }
       for (const key of ['custom_postinstall_script', 'first_boot_script'] as const) {
         if (config[key] !== '' && !(await isProgram(config[key]))) {
           throw new AgentError('not_found', `${key} ${config[key]} is missing, or cannot be run.`);
@@ -267,7 +274,7 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
       }),
       step('password', (ctx) =>
         ctx.script('reinstall-root-password', ['--root', mount_point], {
-          input: `${secret}\n`,
+          input: `${hash}\n`,
           timeout_ms: SHORT_MS,
         }),
       ),
@@ -279,6 +286,7 @@ export function reinstallPlan(deps: ReinstallDeps): (order: JobOrder<'reinstall'
       step('customize', async (ctx, at) => {
         await ctx.script('reinstall-first-boot', firstBootArgs(mount_point, config, at.installable), {
           timeout_ms: SHORT_MS,
+          ...(at.installable.wants_root_password && { input: `${password ?? ''}\n` }),
         });
         const last = [programs(at)?.last_stage_custom, config.custom_postinstall_script];
         for (const program of last) if (program) await hook(ctx, program, at);

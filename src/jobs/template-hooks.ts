@@ -31,7 +31,7 @@ export function hookArgs(program: string, at: Installation & { installable: Inst
 export function firstBootArgs(
   mount_point: string,
   config: Pick<Config, 'first_boot_script'>,
-  { system, appliance }: Installable,
+  { system, appliance, wants_root_password }: Installable,
 ): string[] {
   const script = config.first_boot_script;
   return [
@@ -39,5 +39,6 @@ export function firstBootArgs(
     ...(system.kind === 'debian' ? ['--keep-host-keys'] : []),
     ...(script === '' ? [] : ['--script', script]),
     ...(appliance === undefined ? [] : ['--appliance', appliance]),
+    ...(wants_root_password ? ['--root-password'] : []),
   ];
 }

@@ -76,7 +76,7 @@ export default defineOperation({
   ],
   handler: async (ctx, { vpsname: vps, ostype, ramsize, password, nics, gateway, dns, imagetype }) => {
     const { config, templates, hypervisor, accounts, jobs } = ctx;
-    const { system } = await templates.find(ostype);
+    const { system, wants_root_password } = await templates.find(ostype);
     if (system.kind === 'debian') requireMirror(config);
     const brings_kernel = system.kind === 'self-installed' && system.guest !== 'manual';
     if (!brings_kernel) await ctx.kernel();
@@ -96,7 +96,8 @@ export default defineOperation({
     const hash = await accounts.hashRootPassword(password);
     const mode = choice && { mode: choice.mode };
     await hypervisor.leaveStopped(vps);
-    const job = await jobs.start('reinstall', vps, { ...request, image_type: disks.type, ...mode }, hash);
+    const secret = wants_root_password ? `${hash}\n${password}` : hash;
+    const job = await jobs.start('reinstall', vps, { ...request, image_type: disks.type, ...mode }, secret);
     return { result: [STARTED, choice?.told].filter(Boolean).join(' '), job: job.id };
   },
 });

@@ -352,6 +352,20 @@ describe('an appliance', () => {
     );
   });
 
+  it('that does not want the root password does not have it', async () => {
+    writeFileSync(join(folder, 'app/forum/depends'), 'centos\n');
+    await reinstall({ os: 'forum' });
+    expect(calls().join('\n')).not.toContain('--root-password');
+  });
+
+  it('that wants the root password, and was ordered before it was known to, is not begun', async () => {
+    writeFileSync(join(folder, 'app/forum/depends'), 'centos\n');
+    writeFileSync(join(folder, 'app/forum/wants-root-password'), '');
+    const { error } = await reinstall({ os: 'forum' });
+    expect(error).toMatchObject({ message: expect.stringContaining('order it again') });
+    expect(calls()).toEqual([]);
+  });
+
   it.each(['nosuch\n', 'xenhvm\n', '', '../os/centos', 'forum\n'])(
     'that depends on %j changes nothing',
     async (depends) => {

@@ -48,9 +48,9 @@ function inRoot(...command: string[]): string {
   );
 }
 
-async function reinstall(ostype: string): Promise<string> {
+async function reinstall(ostype: string, password = 'one'): Promise<string> {
   const network = { nics: '192.0.2.10,,', gateway: '', dns: '' };
-  await site.modern('reinstallVPSos', { ...VPS, ostype, ramsize: 128, password: 'one', ...network });
+  await site.modern('reinstallVPSos', { ...VPS, ostype, ramsize: 128, password, ...network });
   const { state, message } = await site.jobEnd('xen01');
   const log = await site.modern('getVPSInstallLog', { ...VPS, numlines: 40 });
   expect(state, JSON.stringify(log)).toBe('succeeded');
@@ -67,7 +67,7 @@ beforeAll(async () => {
   const forum = join(site.folder.path, 'app/forum');
   mkdirSync(join(forum, 'setup-folder'), { recursive: true });
   writeFileSync(join(forum, 'depends'), 'image-small\n');
-  writeFileSync(join(forum, 'setup-script'), '#!/bin/sh\ncat note\n');
+  writeFileSync(join(forum, 'setup-script'), '#!/bin/sh\ncat setup-folder/note\n');
   chmodSync(join(forum, 'setup-script'), 0o755);
   writeFileSync(join(forum, 'setup-folder/note'), 'the forum is set up\n');
   await site.modern('setupLVMDisks', { ...VPS, hddsize: 64, swapsize: 16, imagetype: 'vbd' });
@@ -111,6 +111,19 @@ it('sets up an appliance at the first boot', async () => {
   expect(inRoot('sh', '-c', 'echo /etc/systemd/system/dtc-xen-*')).toBe(
     '/etc/systemd/system/dtc-xen-growfs.service\n',
   );
+}, 300_000);
+
+it('gives an appliance that wants it the root password, and leaves it nowhere else', async () => {
+  const forum = join(site.folder.path, 'app/forum');
+  writeFileSync(join(forum, 'wants-root-password'), '');
+  writeFileSync(join(forum, 'setup-script'), '#!/bin/sh\necho "root has $1"\n');
+  expect(await reinstall('forum', 'one-for-all')).toMatch(/^forum is installed/);
+  const found = spawnSync('grep', ['-r', '-l', '-s', '--exclude=*.img', 'one-for-all', site.folder.path], {
+    encoding: 'utf8',
+  });
+  expect([found.status, found.stdout]).toEqual([1, '']);
+  expect(inRoot('/usr/lib/dtc-xen/first-boot/run')).toContain('root has one-for-all\n');
+  expect(inRoot('sh', '-c', 'echo /root/.dtc*')).toBe('/root/.dtc*\n');
 }, 300_000);
 
 it.each([

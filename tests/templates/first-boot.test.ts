@@ -39,7 +39,10 @@ beforeEach(() => {
   writeFileSync(inRoot('var/lib/dbus/machine-id'), 'of another machine\n');
   appliance = join(place.folder, 'forum');
   mkdirSync(join(appliance, 'setup-folder/deep'), { recursive: true });
-  writeFileSync(join(appliance, 'setup-script'), '#!/bin/sh\necho "in $PWD: $(cat deep/note)"\nexit 3\n');
+  writeFileSync(
+    join(appliance, 'setup-script'),
+    '#!/bin/sh\necho "$# in $PWD: $(cat setup-folder/deep/note)"\nexit 3\n',
+  );
   writeFileSync(join(appliance, 'setup-folder/deep/note'), 'a note\n');
   symlinkSync('/etc/shadow', join(appliance, 'setup-folder/shadow'));
 });
@@ -84,8 +87,8 @@ describe('a guest with systemd', () => {
     const script = program(join(place.folder, 'hook'), 'true');
     expect(put('--script', script, '--appliance', appliance)).toMatchObject({ exit_code: 0, stderr: '' });
     expect(put('--script', script, '--appliance', appliance)).toMatchObject({ exit_code: 0, stderr: '' });
-    expect(readlinkSync(inRoot(`${HOME}/appliance/setup-folder/shadow`))).toBe('/etc/shadow');
-    expect(readFileSync(inRoot(`${HOME}/appliance/setup-folder/deep/note`), 'utf8')).toBe('a note\n');
+    expect(readlinkSync(inRoot('root/setup-folder/shadow'))).toBe('/etc/shadow');
+    expect(readFileSync(inRoot('root/setup-folder/deep/note'), 'utf8')).toBe('a note\n');
     expect(lstatSync(inRoot(HOME)).mode & 0o777).toBe(0o700);
     expect(readdirSync(inRoot(WANTS)).sort()).toEqual([
       'dtc-xen-first-boot.service',
@@ -94,6 +97,15 @@ describe('a guest with systemd', () => {
     const unit = readFileSync(inRoot(UNIT), 'utf8');
     expect(unit).toContain('ExecStart=/usr/lib/dtc-xen/first-boot/run\n');
     expect(unit).toContain('StandardOutput=append:/var/log/dtc-xen-setup.log\n');
+  });
+
+  it('has the appliance where DTC-Xen put it, in the place of what an earlier one left there', () => {
+    mkdirSync(inRoot('root/setup-folder/old'), { recursive: true });
+    symlinkSync('/etc/shadow', inRoot('root/dtc-xen-appliance-setup'));
+    expect(put('--appliance', appliance).exit_code).toBe(0);
+    expect(readdirSync(inRoot('root/setup-folder')).sort()).toEqual(['deep', 'shadow']);
+    expect(lstatSync(inRoot('root/dtc-xen-appliance-setup')).mode & 0o777).toBe(0o700);
+    expect(lstatSync(inRoot('root/dtc-xen-appliance-setup')).isFile()).toBe(true);
   });
 
   it('units are such as systemd takes', () => {
@@ -115,17 +127,20 @@ describe('a guest with systemd', () => {
     expect(about).toEqual([]);
   });
 
-  it.each(['etc/ssh', 'etc/systemd', 'usr/lib/dtc-xen'])(
+  it.each(['etc/ssh', 'etc/systemd', 'usr/lib/dtc-xen', 'var/lib/dbus', 'root'])(
     'writes nothing through a link that leads out: %s',
     (link) => {
       const outside = join(place.folder, 'outside');
       mkdirSync(join(outside, 'system'), { recursive: true });
+      writeFileSync(join(outside, 'machine-id'), 'of dom0\n');
       execFileSync('rm', ['-rf', inRoot(link)]);
       symlinkSync(outside, inRoot(link));
       const { exit_code, stderr } = prepare('--appliance', appliance);
       expect(exit_code).toBe(1);
       expect(stderr).toContain("leads out of the guest's root");
-      expect(readdirSync(outside, { recursive: true })).toEqual(['system']);
+      expect(readdirSync(outside, { recursive: true }).sort()).toEqual(['machine-id', 'system']);
+      for (const name of ['setup-folder', 'dtc-xen-appliance-setup'])
+        expect(existsSync(join('/', name))).toBe(false);
     },
   );
 });
@@ -136,7 +151,7 @@ describe('the first boot itself', () => {
       encoding: 'utf8',
       env: { PATH: '/usr/bin:/bin' },
     });
-  beforeEach(() => copyPrograms(place.root, ['sh', 'date', 'rm', 'sync', 'cat', 'mkdir']));
+  beforeEach(() => copyPrograms(place.root, ['sh', 'date', 'rm', 'sync', 'cat', 'mkdir', 'tr', 'sed']));
 
   it('runs the script and then the setup-script, each in its place, and takes itself away', () => {
     const script = program(join(place.folder, 'hook'), 'echo "the hook in $PWD"');
@@ -146,12 +161,51 @@ describe('the first boot itself', () => {
     const said = stdout.split('\n').map((line) => line.replace(/^== \S+ /, ''));
     expect(said).toEqual([
       ...['first_boot_script begins', 'the hook in /', 'first_boot_script ended with exit code 0'],
-      ...["the appliance's setup-script begins", `in /${HOME}/appliance/setup-folder: a note`],
+      ...["the appliance's setup-script begins", '0 in /root: a note'],
       ...["the appliance's setup-script ended with exit code 3", 'done', ''],
     ]);
     expect(existsSync(inRoot(HOME))).toBe(false);
     expect(existsSync(inRoot(UNIT))).toBe(false);
     expect(readdirSync(inRoot(WANTS))).toEqual(['dtc-xen-growfs.service']);
+  });
+
+  const PASSWORD = 'root/.dtc-xen-root-password';
+  /** An old script that insists on the root password as its argument. */
+  const insisting = ['echo "$0 in $PWD got $#: $1"', "tr '\\0' ' ' </proc/$$/cmdline | sed 's/^/seen: /'"];
+  const withPassword = () =>
+    call(
+      'reinstall-first-boot',
+      ['--root', place.root, '--keep-host-keys', '--appliance', appliance, '--root-password'],
+      "ge heim'$(x)\n",
+    );
+
+  it('gives the root password to a setup-script that wants it, by a file that root alone reads', () => {
+    program(join(appliance, 'setup-script'), ...insisting);
+    expect(withPassword()).toMatchObject({ exit_code: 0, stderr: '' });
+    expect(readFileSync(inRoot(PASSWORD), 'utf8')).toBe("ge heim'$(x)\n");
+    expect(lstatSync(inRoot(PASSWORD)).mode & 0o777).toBe(0o600);
+    execFileSync('mount', ['-t', 'proc', 'proc', inRoot('proc')]);
+    const { stdout } = boot();
+    execFileSync('umount', [inRoot('proc')]);
+    expect(stdout).toContain("/root/dtc-xen-appliance-setup in /root got 1: ge heim'$(x)\n");
+    expect(/^seen: (.*)/m.exec(stdout)?.[1]).toContain('/root/dtc-xen-appliance-setup');
+    expect(/^seen: (.*)/m.exec(stdout)?.[1]).not.toContain("heim'");
+    expect(existsSync(inRoot(PASSWORD))).toBe(false);
+  });
+
+  it('leaves the file to a setup-script that is no shell script', () => {
+    writeFileSync(join(appliance, 'setup-script'), '#!/usr/bin/cat /root/.dtc-xen-root-password\n');
+    withPassword();
+    expect(boot().stdout).toContain("ge heim'$(x)\n");
+  });
+
+  it('takes the password away also where the first boot was cut off', () => {
+    program(join(appliance, 'setup-script'), 'kill -9 $PPID');
+    withPassword();
+    boot();
+    expect(existsSync(inRoot(PASSWORD))).toBe(true);
+    expect(boot().stdout).toContain('was interrupted, and is not run again');
+    expect(existsSync(inRoot(PASSWORD))).toBe(false);
   });
 
   it('does not run again what the first boot was cut off in', () => {
