@@ -1,7 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { copyFile, readFile, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chmod, copyFile, readFile, rename, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { loadConfig, parseConfig } from '../config/load.ts';
 import { replaceFile, writeFileAtomic } from '../core/atomic-file.ts';
 import { CERTIFICATE_FILES, KEY_FILE } from '../core/tls-files.ts';
@@ -97,6 +97,22 @@ async function takeCertificateOver(
   }
 }
 
+/** DTC-Xen's installation made all of its files but one readable by everybody. */
+async function closeSecrets(config_file: string): Promise<readonly string[]> {
+  const secret = [basename(config_file), 'htpasswd', KEY_FILE, OPEN_KEY_FILE];
+  const opened: string[] = [];
+  for (const name of secret) {
+    const path = join(dirname(config_file), name);
+    if (!existsSync(path) || ((await stat(path)).mode & 0o077) === 0) continue;
+    await chmod(path, 0o600);
+    opened.push(name);
+  }
+  if (opened.length === 0) return [];
+  return [
+    `${opened.join(', ')} could be read by everybody: they are root's alone now. Who had a shell on this node may have the passwords and the key.`,
+  ];
+}
+
 /**
  * Takes over what DTC-Xen left beside the configuration file: its settings, key and certificate; users stay as they are.
  * What was taken over is kept under the ending `.dtc-xen`. A second time changes nothing more.
@@ -106,8 +122,9 @@ async function takeCertificateOver(
  */
 export async function takeDtcXenOver(what: TakeOver): Promise<readonly string[]> {
   const etc_dir = dirname(what.config_file);
+  const closed = await closeSecrets(what.config_file);
   const notes = await takeConfigOver(what);
   const { cert_passphrase } = loadConfig(what.config_file);
   const key_notes = await takeKeyOver(etc_dir, cert_passphrase);
-  return [...notes, ...key_notes, ...(await takeCertificateOver(etc_dir, cert_passphrase, what))];
+  return [...closed, ...notes, ...key_notes, ...(await takeCertificateOver(etc_dir, cert_passphrase, what))];
 }

@@ -1,6 +1,15 @@
 // A node that DTC-Xen ran on: the files that its versions 0.3 to 0.5 wrote.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -236,6 +245,24 @@ XEN_DOMU_HDD_DEV_TYPE=sda
       'module-init-tools-of-2008',
     ]);
   }, 300_000);
+});
+
+describe('what DTC-Xen left readable by everybody', () => {
+  const mode = (name: string) => (statSync(at(name)).mode & 0o777).toString(8);
+
+  it("is root's alone from then on: keys and passwords, said once", async () => {
+    certificate('x');
+    put('dtc-xen.conf', 'cert_passphrase=x\n');
+    put('htpasswd', 'dtc-xen:$apr1$x$y\n');
+    for (const name of readdirSync(folder)) chmodSync(at(name), 0o644);
+    expect(await takeOver()).toEqual([
+      "dtc-xen.conf, htpasswd, privkey.pem, dtc-xen.cert.key could be read by everybody: they are root's alone now. Who had a shell on this node may have the passwords and the key.",
+    ]);
+    for (const name of ['dtc-xen.conf', 'htpasswd', 'privkey.pem', 'dtc-xen.cert.key'])
+      expect(mode(name), name).toBe('600');
+    expect(mode('dtc-xen.cert.cert')).toBe('644');
+    expect(await takeOver()).toEqual([]);
+  });
 });
 
 describe('the certificate', () => {
