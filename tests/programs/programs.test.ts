@@ -281,7 +281,7 @@ describe("the programs that old scripts call by DTC-Xen's names", () => {
       said: '',
     });
     expect(guest('xen12')).toContain('mac=00:16:3e:0a:0a:12,bridge=xenbr0,ip=192.0.2.10 192.0.2.20');
-    expect(guest('xen12')).toContain('extra = "console=hvc0 net.ifnames=0 quiet 4 TERM=xterm"');
+    expect(guest('xen12')).toContain('extra = "net.ifnames=0 quiet 4 TERM=xterm console=hvc0"');
     expect(existsSync(join(site.folder.path, 'xen/auto/xen12'))).toBe(true);
   });
 
