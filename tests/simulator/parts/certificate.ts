@@ -1,2 +1,3 @@
 export const ensureCertificate = async () => false;
 export const certificateNotes = async () => [];
+export const renewCertificate = async () => '';
