@@ -21,7 +21,7 @@ export interface Screens {
 }
 
 /** VNC looks at no more of a password (RFC 6143, section 7.2.2). */
-export const VNC_PASSWORD_BYTES = 8;
+const VNC_PASSWORD_BYTES = 8;
 const LOOPBACK = '127.0.0.1';
 const FIRST_PORT = 5900;
 const LAST_PORT = 65_535;

@@ -41,7 +41,7 @@ async function holds(proc_dir: string, pid: string, links: ReadonlySet<string>):
 }
 
 /** Who listens on a TCP port; undefined where that cannot be seen: it is of the kernel, or of another container. */
-export async function portHolder(port: number, proc_dir = '/proc'): Promise<PortHolder | undefined> {
+async function portHolder(port: number, proc_dir = '/proc'): Promise<PortHolder | undefined> {
   const tables = await Promise.all(
     ['tcp', 'tcp6'].map((file) => readFile(`${proc_dir}/net/${file}`, 'utf8').catch(() => '')),
   );
