@@ -142,6 +142,8 @@ export function syncKernelFiles(root, state) {
   for (const [link, target] of Object.entries(wanted.links)) {
     if (link in had.links) continue;
     mkdirSync(join(sys, link, '..'), { recursive: true });
+    // Who was killed before it wrote the record has made it already.
+    rmSync(join(sys, link), { force: true });
     symlinkSync(target, join(sys, link));
   }
   replace(record, text);

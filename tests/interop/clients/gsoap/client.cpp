@@ -142,7 +142,9 @@ const std::map<std::string, std::function<std::string(Client &, const Values &)>
     return send(forVps<Request>(values), result<Response>);
   END
   OPERATION(shutdownVPS)
-    return send(forVps<Request>(values), result<Response>);
+    return send(forVps<Request>(values), [](const Response &it) {
+      return dict({{"result", tagged(it.result)}, {"state", tagged(it.state)}});
+    });
   END
   OPERATION(destroyVPS)
     return send(forVps<Request>(values), result<Response>);
