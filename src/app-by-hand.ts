@@ -114,9 +114,24 @@ export async function openLocally({
   };
 }
 
+/** Values by their parameters' names where each is NAME=VALUE of one that the operation has, else by their places. */
+function namedValues(
+  operation: string,
+  values: readonly string[],
+): (readonly [name: string, value: string])[] {
+  const names = Object.keys(operations.find(({ name }) => name === operation)?.input.shape ?? {});
+  const pairs = values.map((value) => {
+    const [name = '', ...rest] = value.split('=');
+    return rest.length > 0 && names.includes(name) ? ([name, rest.join('=')] as const) : undefined;
+  });
+  return pairs.every((pair) => pair !== undefined)
+    ? pairs
+    : values.map((value, at) => [`v${at + 1}`, value] as const);
+}
+
 /**
  * Does one operation here and now, as the admin, under the same locks and refusals as the daemon. The value `-` is read
- * from standard input, for passwords. Prints the answer as JSON, or the refusal. Returns the exit code.
+ * from standard input, for passwords; values may be NAME=VALUE. Prints the answer as JSON, or the refusal. Returns the exit code.
  */
 export async function callByHand({
   operation,
@@ -125,8 +140,8 @@ export async function callByHand({
 }: AppOptions & { operation: string; values: readonly string[] }): Promise<number> {
   const agent = await openLocally(options);
   const params: Record<string, string> = {};
-  for (const [i, value] of values.entries())
-    params[`v${i + 1}`] = value === '-' ? (await text(process.stdin)).replace(/\r?\n$/, '') : value;
+  for (const [name, value] of namedValues(operation, values))
+    params[name] = value === '-' ? (await text(process.stdin)).replace(/\r?\n$/, '') : value;
   const outcome = await agent.call(operation, params);
   if (!outcome.ok) {
     process.stderr.write(`${outcome.error.code}: ${outcome.error.message}\n`);

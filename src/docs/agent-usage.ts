@@ -11,8 +11,8 @@ export const AGENT_USAGE = `Usage: dtc-xen-agent serve [--config FILE]
        dtc-xen-agent check-config [--config FILE]
 
 serve         answer SOAP calls until SIGTERM; SIGHUP reads the certificate anew
-call          do one operation here and now, as the admin, under the same locks; a password is read from standard input
-              where the argument is -
+call          do one operation here and now, as the admin, under the same locks; arguments are values in the operation's
+              order, or NAME=VALUE each; a password is read from standard input where the value is -
 base          the bootstrapped systems that reinstalls are unpacked from: show them, make them anew (stale: where they are old,
               as every night), remove them when nobody uses them
 config        get prints a key's value; set reads KEY=value lines from standard input, and makes the file where there is

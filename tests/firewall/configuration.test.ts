@@ -74,6 +74,22 @@ describe('dtc-xen-firewall', () => {
     expect(await network.ruleset()).toBe(rules);
   });
 
+  it('sets a key in either form, and refuses what is neither', async () => {
+    await writeFile(etc('firewall.conf'), '# mine\n');
+    for (const words of [
+      ['set', 'soap_limit', '7/3'],
+      ['set', 'soap_limit=8/3'],
+    ]) {
+      expect(await network.firewall(...words)).toEqual({ code: 0, output: '' });
+      const [wanted = ''] = /[78]\/3/.exec(words.join(' ')) ?? [];
+      expect((await network.firewall('get', 'soap_limit')).output).toBe(`${wanted}\n`);
+    }
+    expect(await network.firewall('set', 'soap_addresses=192.0.2.7 2001:db8::7')).toMatchObject({ code: 0 });
+    expect((await network.firewall('get', 'soap_addresses')).output).toBe('192.0.2.7 2001:db8::7\n');
+    expect(await network.firewall('set', 'soap_limit')).toMatchObject({ code: 2 });
+    expect(await network.firewall('set', 'soap_limit=x')).toMatchObject({ code: 1 });
+  });
+
   it("puts the admin's own rules before the limits, for dom0 and for bridged guests", async () => {
     const example = /^set monitoring[\s\S]*?(?=^RULES$)/m.exec(DOC)?.[0] ?? '';
     const own = `${example}\n# a } in a comment\nchain admin_input { tcp dport 80 counter drop comment "}"; tcp dport 22 accept; }\n`;

@@ -180,11 +180,11 @@ export class Network {
   }
 
   /** Runs dtc-xen-firewall in dom0, however it ends. */
-  async firewall(command: string): Promise<Ended> {
+  async firewall(...words: readonly string[]): Promise<Ended> {
     try {
       return {
         code: 0,
-        output: await this.in('dom0', this.#program, '--etc-dir', this.etcDir, command),
+        output: await this.in('dom0', this.#program, '--etc-dir', this.etcDir, ...words),
       };
     } catch (error) {
       const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
