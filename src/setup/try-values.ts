@@ -46,7 +46,9 @@ export async function tryValues(
     }
   }
   const names = packagesOf(debian_added_debs);
-  const unknown = names.length > 0 ? await probes.unknownPackages(names) : [];
+  const not_listed = names.length > 0 ? await probes.unknownPackages(names) : [];
+  // Those are known to be no more, also where there are no lists.
+  const unknown = names.filter((name) => Object.hasOwn(SUCCESSORS, name) || not_listed.includes(name));
   if (unknown.length > 0) {
     values.set('debian_added_debs', names.filter((name) => !unknown.includes(name)).join(','));
     const told = unknown.map((name) => {
