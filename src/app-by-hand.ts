@@ -55,8 +55,8 @@ function jobsFor(jobs: JobKeeper, own: OwnSettings | undefined): JobKeeper {
 }
 
 /**
- * Opens the agent's operations, and moves, for use here and now, without the daemon; `env` is this process's. `own` is what one VPS has in the place of
- * what the configuration says.
+ * Opens the agent's operations, and moves, for use here and now, without the daemon; `env` is this process's. `own` is what one
+ * VPS has in the place of what the configuration says.
  */
 export async function openLocally({
   config: node,

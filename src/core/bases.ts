@@ -19,12 +19,15 @@ const MIRROR =
 /** Whether Debian can be fetched from an address of this form. */
 export const isMirror = (address: string): boolean => MIRROR.test(address);
 
+/** A mirror's address for people: without the user and password that may stand in it. */
+export const tellMirror = (address: string): string => address.replace(/\/\/[^/@]*@/, '//');
+
 /** Error: `invalid_value` where debian_repo is no address that Debian can be fetched from. */
 export function requireMirror({ debian_repo }: Pick<Config, 'debian_repo'>): void {
   if (debian_repo === '' || isMirror(debian_repo)) return;
   throw new AgentError(
     'invalid_value',
-    `debian_repo in dtc-xen.conf is ${debian_repo}: Debian is fetched over http and https alone. Set another one, or none, and dom0's own mirror is used.`,
+    `debian_repo in dtc-xen.conf is ${tellMirror(debian_repo)}: Debian is fetched over http and https alone. Set another one, or none, and dom0's own mirror is used.`,
   );
 }
 

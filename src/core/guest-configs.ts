@@ -85,4 +85,6 @@ export interface GuestConfigStore {
   remove(vps: VpsId): Promise<void>;
   /** The same while a system is built in place: what the VPS keeps for life is remembered until the next configuration is written. */
   withdraw(vps: VpsId): Promise<void>;
+  /** Lets go of what was remembered: the VPS is deleted, and its number may be another's. */
+  forget(vps: VpsId): Promise<void>;
 }

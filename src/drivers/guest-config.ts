@@ -146,6 +146,10 @@ export function createGuestConfigs({
     async remove(vps) {
       await disableAutostart(vps);
       await rm(path(vps), { force: true });
+      if (await unlessMissing(lstat(config.xen_dir), undefined)) await syncFolder(config.xen_dir);
+    },
+
+    async forget(vps) {
       await rm(withdrawn(vps), { force: true });
       if (await unlessMissing(lstat(config.xen_dir), undefined)) await syncFolder(config.xen_dir);
     },

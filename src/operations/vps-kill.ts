@@ -87,6 +87,7 @@ export default defineOperation({
         throw is_locked_out ? lockedOut(vps, error) : error;
       }
     });
+    await guests.forget(vps);
     await accounts.forget(vps);
     await jobs.forget(vps);
     await consoles.forget(vps);

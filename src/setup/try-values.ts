@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
-import { isMirror } from '../core/bases.ts';
+import { isMirror, tellMirror } from '../core/bases.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Runner } from '../core/runner.ts';
 
@@ -41,7 +41,7 @@ export async function tryValues(
     if (why !== undefined) {
       values.set('debian_repo', '');
       notes.push(
-        `dtc-xen.conf: debian_repo ${debian_repo} cannot serve (${why}): the mirror in dom0's own apt sources is used`,
+        `dtc-xen.conf: debian_repo ${tellMirror(debian_repo)} cannot serve (${why}): the mirror in dom0's own apt sources is used`,
       );
     }
   }

@@ -211,6 +211,8 @@ describe("a VPS's MAC address", () => {
     expect(await configs.mac(xen01)).toBe('00:16:3e:01:02:0a');
     expect(await configs.mac(parseVpsId('02') as VpsId)).toBe('00:16:3e:01:02:02');
     await configs.remove(xen01);
+    expect(await configs.mac(xen01)).toBe('00:16:3e:01:02:0a');
+    await configs.forget(xen01);
     expect(await configs.mac(xen01)).toBe('00:16:3e:01:02:01');
   });
 

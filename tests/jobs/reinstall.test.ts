@@ -287,6 +287,29 @@ describe("a VPS's MAC address", () => {
     expect((await reinstall({}, keys)).error).toBeUndefined();
     expect(mac()).toBe('00:16:3e:01:02:0a');
   });
+
+  it('stays where the next one after that is refused by a guest that was started meanwhile', async () => {
+    writeFileSync(join(folder, 'xen/xen01'), DTC_XEN);
+    const keys = 'reinstall_mode=in-place\nvps_mac_prefix=00:16:3e:01:02\n';
+    script(join(scripts, 'reinstall-bootstrap'), 'exit 1');
+    await reinstall({}, keys);
+    rmSync(join(folder, 'run'), { recursive: true });
+    let looks = 0;
+    const starting = {
+      ...hypervisorWith(domains),
+      // The check finds it stopped; the look after the configuration is gone does not.
+      presence: async (): Promise<GuestPresence> => {
+        looks += 1;
+        const domain = { name: 'xen01', domid: 3, memory_mib: 64, vcpus: 1, state: 'r-----', cpu_seconds: 1 };
+        return looks > 2 ? { kind: 'domain', domain } : { kind: 'stopped' };
+      },
+    };
+    expect((await reinstall({}, keys, starting)).error).toMatchObject({ code: 'vps_running' });
+    rmSync(join(folder, 'run'), { recursive: true });
+    script(join(scripts, 'reinstall-bootstrap'));
+    expect((await reinstall({}, keys)).error).toBeUndefined();
+    expect(mac()).toBe('00:16:3e:01:02:0a');
+  });
 });
 
 describe('an installation of a template', () => {

@@ -219,7 +219,7 @@ XEN_DOMU_HDD_DEV_TYPE=sda
     put('dtc-xen.conf', 'debian_repo=http://mirror.example.com/debian\ndebian_added_debs="joe, screen"\n');
     expect(await takeOver(probes)).toEqual([]);
     expect(read('dtc-xen.conf')).toContain('debian_added_debs="joe, screen"');
-    put('dtc-xen.conf', 'debian_repo=http://old.example.com/debian\n');
+    put('dtc-xen.conf', 'debian_repo=http://me:secret@old.example.com/debian\n');
     expect(await takeOver(probes)).toEqual([
       "dtc-xen.conf: debian_repo http://old.example.com/debian cannot serve (it does not answer): the mirror in dom0's own apt sources is used",
     ]);
