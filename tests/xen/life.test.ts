@@ -1,7 +1,7 @@
 // The life of a VPS, as a panel leads it, on real Xen and real LVM.
 import { afterAll, describe, expect, it } from 'vitest';
 import { inOrder } from './in-order.ts';
-import { Console, consoleShows, dom0, dom0Succeeds, domid, jobEnd, modern, panel } from './node.ts';
+import { Console, consoleShows, dom0, dom0Succeeds, domid, jobEnd, modern, panel, shutDown } from './node.ts';
 
 const vpsname = 'xen01';
 const IP = '10.0.2.101';
@@ -133,12 +133,7 @@ describe('the life of a VPS', () => {
 
   it('shutdownVPS: answers when the domain is gone and its volumes are free', async () => {
     guest.close();
-    const [ok] = (await panel('shutdownVPS', { vpsname })) as string[];
-    expect(ok).toBe('OK');
-    // Of this slow machine's guests some take longer than the panel's 17 s.
-    await modern('shutdownVPS', { vpsname, wait_s: 120 }).catch(({ code }) =>
-      expect(code).toBe('vps_not_running'),
-    );
+    await shutDown(vpsname);
     expect(await domid(vpsname)).toBeUndefined();
     expect(await dom0('lvs --noheadings -o lv_device_open vg0/xen01 vg0/xen01swap | tr -d " \\n"')).toBe('');
     expect(await panel('getVPSState', { vpsname })).toBe('Not running');

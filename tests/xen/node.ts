@@ -234,3 +234,12 @@ export class Console {
     this.#process.kill();
   }
 }
+
+/** Shuts a guest down as a panel does, and waits for its end: of this slow machine's guests some take longer than the panel's 17 s. */
+export async function shutDown(vpsname: string): Promise<void> {
+  const [ok] = (await panel('shutdownVPS', { vpsname })) as string[];
+  expect(ok).toBe('OK');
+  await modern('shutdownVPS', { vpsname, wait_s: 120 }).catch(({ code }) =>
+    expect(code).toBe('vps_not_running'),
+  );
+}

@@ -1,7 +1,18 @@
 // Guests that DTC-Xen configured, on real Xen: their files are the ones that its program wrote for xm, and the agent has them from the first minute.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inOrder } from './in-order.ts';
-import { Console, consoleShows, dom0, dom0Succeeds, domid, install, jobEnd, modern, panel } from './node.ts';
+import {
+  Console,
+  consoleShows,
+  dom0,
+  dom0Succeeds,
+  domid,
+  install,
+  jobEnd,
+  modern,
+  panel,
+  shutDown,
+} from './node.ts';
 import { note } from './report.ts';
 
 const FILES = '/var/cache/dtc-xen-lab';
@@ -77,12 +88,7 @@ extra = "4 TERM=xterm xencons=tty console=hvc0"
 
   it('shutdownVPS: it ends, and what was its stays', async () => {
     guest.close();
-    const [ok] = (await panel('shutdownVPS', { vpsname })) as string[];
-    expect(ok).toBe('OK');
-    // Of this slow machine's guests some take longer than the panel's 17 s.
-    await modern('shutdownVPS', { vpsname, wait_s: 120 }).catch(({ code }) =>
-      expect(code).toBe('vps_not_running'),
-    );
+    await shutDown(vpsname);
     expect(await domid(vpsname)).toBeUndefined();
     expect(await macOf(vpsname)).toBe(mac);
   });

@@ -12,6 +12,7 @@ import {
   modern,
   panel,
   requireBootOrder,
+  shutDown,
   until,
 } from './node.ts';
 
@@ -86,12 +87,7 @@ describe('the node goes wrong', () => {
       const { state } = await modern('getVPSState', { vpsname: 'xen06' });
       return state === 'running' || undefined;
     });
-    const [ok] = (await panel('shutdownVPS', { vpsname: 'xen06' })) as string[];
-    expect(ok).toBe('OK');
-    // Of this slow machine's guests some take longer than the panel's 17 s.
-    await modern('shutdownVPS', { vpsname: 'xen06', wait_s: 120 }).catch(({ code }) =>
-      expect(code).toBe('vps_not_running'),
-    );
+    await shutDown('xen06');
     await modern('reinstallVPSos', {
       vpsname: 'xen08',
       ostype: 'bare',
